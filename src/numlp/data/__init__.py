@@ -1,0 +1,1 @@
+"""From files to arrays to mini-batches. Knows nothing of layers."""

@@ -1,0 +1,70 @@
+"""Mini-batches: rows drawn in random order into buffers that are used again."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+class Batches:
+    """Each iteration is one epoch: every row once, in an order drawn from `rng`, in batches of `batch_size`.
+
+    The last batch may be smaller. A yielded pair is a view of a buffer, valid until the next one. Full batch
+    (`batch_size` None, or not below the number of rows) is a case: the same single pair every epoch, nothing drawn.
+
+    Parameters
+    ----------
+    x, y
+        Rows and targets of equal length; checked by the caller.
+    batch_size
+        Rows in a batch, or None for all.
+    rng
+        Where the order is drawn from.
+    dtype
+        What x becomes in the batch: bytes stay bytes in memory and turn into floating point numbers here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlp.data.batches import Batches
+    >>> batches = Batches(np.arange(10).reshape(5, 2), np.arange(5), 2, np.random.default_rng(0), np.float32)
+    >>> [len(x) for x, y in batches]
+    [2, 2, 1]
+    """
+
+    def __init__(self, x: Array, y: Array, batch_size: int | None, rng: np.random.Generator, dtype: DTypeLike) -> None:
+        # np.take of a row from an array that is not C-contiguous copies the whole array, each time
+        self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        self.batch_size = len(x) if batch_size is None else min(batch_size, len(x))
+        self._rng = rng
+        full = self.batch_size == len(x)
+        if full:
+            self._x = self._x.astype(dtype, copy=False)
+        rows = 0 if full else self.batch_size
+        self._raw = np.empty((rows, *x.shape[1:]), x.dtype)
+        self._cast = self._raw if x.dtype == dtype else np.empty((rows, *x.shape[1:]), dtype)
+        self._target = np.empty((rows, *y.shape[1:]), y.dtype)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return math.ceil(len(self._x) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        """Yield (x, y) for each batch of one epoch."""
+        if self.batch_size == len(self._x):
+            yield self._x, self._y
+            return
+        order = self._rng.permutation(len(self._x))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            n = len(rows)
+            # mode="clip" because the default "raise" copies the whole batch once more; the indices are a permutation
+            np.take(self._x, rows, axis=0, out=self._raw[:n], mode="clip")
+            np.take(self._y, rows, axis=0, out=self._target[:n], mode="clip")
+            if self._cast is not self._raw:
+                np.copyto(self._cast[:n], self._raw[:n])
+            yield self._cast[:n], self._target[:n]

@@ -1,0 +1,33 @@
+"""What a loader returns: three splits of rows and targets, and what the numbers mean."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Split(NamedTuple):
+    """Rows `x` (n, n_features) and their targets `y` (n,) or (n, n_classes): a pair, wherever a pair is wanted."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+
+
+class Dataset(NamedTuple):
+    """A data set in three parts.
+
+    Train on `train`, choose on `validation`, report on `test` - once. `class_names[k]` is what label k means;
+    `image_shape` is (height, width) of a row that is an image.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int]
+
+
+def one_hot(labels: NDArray[Any], n_classes: int) -> NDArray[np.float32]:
+    """Return (n, n_classes) with a one at each row's label."""
+    return np.eye(n_classes, dtype=np.float32)[labels]

@@ -1,0 +1,1 @@
+"""The loops over numbers. `reference` is the specification: plain NumPy, one equation each."""

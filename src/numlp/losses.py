@@ -1,0 +1,222 @@
+"""What training makes small. `loss(y, target)` returns the mean over the batch and its gradient, together."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp.errors import (
+    ArgumentError,
+    DTypeError,
+    ShapeError,
+    check_finite,
+    check_labels,
+    check_matrix,
+    check_number,
+    check_real,
+)
+from numlp.kernels import reference as kernels
+
+Array = NDArray[Any]
+
+
+class Loss:
+    """A mean over the rows of a batch, L(y, target), and dL/dy.
+
+    The division by N is in the value *and* in the gradient: the printed loss is the function being minimised.
+    `dy` is a buffer of the loss, valid until its next call; a network's `backward` may overwrite it.
+    """
+
+    classifies = False
+    _dy: Array = np.empty((0, 0))
+
+    def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
+        """Check all targets of a data set once and return them as batches will want them.
+
+        Errors  ShapeError, DTypeError, ArgumentError, naming the first row that does not fit.
+        """
+        raise NotImplementedError
+
+    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
+        """Return (L, dL/dy) for outputs y (N, C)."""
+        raise NotImplementedError
+
+    def _buffer(self, y: Array) -> Array:
+        """Return a reused array like `y` for the gradient."""
+        if self._dy.shape[0] < len(y) or self._dy.shape[1:] != y.shape[1:] or self._dy.dtype != y.dtype:
+            self._dy = np.empty_like(y, order="C")
+        return self._dy[: len(y)]
+
+
+class ClassificationLoss(Loss):
+    """A loss whose target is a class: integer labels (N,), or a distribution over the classes (N, C)."""
+
+    classifies = True
+    label_smoothing: float
+    _q: Array = np.empty((0, 0))
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        where = type(self).__name__
+        self.label_smoothing = check_number(label_smoothing, where, "label_smoothing", low=0, below=1)
+
+    def probabilities(self, y: Array) -> Array:
+        """Return p (N, C) for the network's outputs y."""
+        raise NotImplementedError
+
+    def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
+        """Return labels as intp, or a one-hot or soft target as `dtype`; each row of the latter must sum to one."""
+        target = np.asarray(target)
+        if target.ndim == 1:
+            check_labels(target, n_outputs, where, "y")
+            return target.astype(np.intp)
+        if target.ndim != 2 or target.shape[1] != n_outputs:
+            raise ShapeError(
+                f"{where}: y must be labels of shape (n,) or a distribution of shape (n, {n_outputs}), got {target.shape}"
+            )
+        check_real(target, where, "y")
+        check_finite(target, where, "y")
+        sums = target.sum(axis=1, dtype=np.float64)
+        wrong = np.flatnonzero((target.min(axis=1) < 0) | (np.abs(sums - 1) > 1e-3))
+        if len(wrong):
+            raise ArgumentError(
+                f"{where}: each row of y must be a distribution (not negative, sum 1), "
+                f"got row {wrong[0]} with sum {sums[wrong[0]]:g} and minimum {target[wrong[0]].min():g}"
+            )
+        return target.astype(dtype)
+
+    def _distribution(self, y: Array, target: Array) -> Array:
+        """Return q (N, C), the smoothed target distribution, in a reused buffer."""
+        where, (n, n_classes) = type(self).__name__, y.shape
+        target = np.asarray(target)
+        if len(target) != n:
+            raise ShapeError(f"{where}: y has {n} rows, target has {len(target)}; they must be equal")
+        if self._q.shape[0] < n or self._q.shape[1] != n_classes or self._q.dtype != y.dtype:
+            self._q = np.empty_like(y, order="C")
+        q = self._q[:n]
+        if target.ndim == 2 and target.shape == y.shape:
+            np.multiply(target, 1 - self.label_smoothing, out=q)
+            q += self.label_smoothing / n_classes
+            return q
+        if target.ndim != 1:
+            raise ShapeError(f"{where}: target must have shape ({n},) or {y.shape}, got {target.shape}")
+        if target.dtype.kind not in "iu" or target.min() < 0 or target.max() >= n_classes:
+            check_labels(target, n_classes, where, "target")
+        kernels.one_hot(target, self.label_smoothing, q)
+        return q
+
+
+class SoftmaxCrossEntropy(ClassificationLoss):
+    """Cross-entropy of the softmax of logits: the loss for one class out of C.
+
+        p = softmax(y),  L = -1/N sum_n sum_c q_nc log p_nc              (1)
+        dL/dy = (p - q) / N                                              (2)
+
+    q is the target distribution: one-hot for labels, smoothed to (1 - s) q + s / C with s = `label_smoothing`.
+    Computed as log sum exp with the row maximum taken out: finite for any finite logits, and (2) is exact where p
+    underflows. The network's last layer must not be a softmax.
+
+    Shapes  y (N, C) logits; target (N,) labels 0..C-1, or (N, C) rows that sum to one.
+    Units   nats; a guess among C classes costs log C (2.303 for ten).
+    Errors  ShapeError, DTypeError, ArgumentError for a target that does not fit.
+    Source  Bridle 1990; label smoothing: Szegedy et al. 2016, section 7.
+
+    Parameters
+    ----------
+    label_smoothing
+        s in [0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np, numlp as nl
+    >>> value, dy = nl.SoftmaxCrossEntropy()(np.zeros((1, 2)), np.array([0]))
+    >>> round(value, 4), dy.tolist()
+    (0.6931, [[-0.5, 0.5]])
+    """
+
+    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
+        """Equations (1) and (2)."""
+        dy = self._buffer(y)
+        return kernels.softmax_cross_entropy(y, self._distribution(y, target), dy), dy
+
+    def probabilities(self, y: Array) -> Array:
+        """Return softmax(y)."""
+        p = np.empty_like(y)
+        kernels.softmax(y, p)
+        return p
+
+
+class CrossEntropy(ClassificationLoss):
+    """Cross-entropy of probabilities, as in the textbook: for a network that ends in `Softmax`.
+
+        L = -1/N sum_n sum_c q_nc log p_nc,  dL/dp = -q / (p N)          (1)
+
+    p is kept above the smallest normal number (1e-38 in float32), so the value is finite; where p of the true class
+    has underflowed to zero, the gradient through the softmax is lost. `SoftmaxCrossEntropy` has no such limit.
+
+    Shapes  p (N, C) with rows that sum to one; target (N,) labels 0..C-1, or (N, C) rows that sum to one.
+    Units   nats.
+    Errors  ShapeError, DTypeError, ArgumentError for a target that does not fit.
+    Source  Good 1952.
+
+    Parameters
+    ----------
+    label_smoothing
+        In [0, 1), as in `SoftmaxCrossEntropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, numlp as nl
+    >>> value, dp = nl.CrossEntropy()(np.array([[0.5, 0.5]]), np.array([0]))
+    >>> round(value, 4), dp.tolist()
+    (0.6931, [[-2.0, -0.0]])
+    """
+
+    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
+        """Equation (1)."""
+        dy = self._buffer(y)
+        return kernels.cross_entropy(y, self._distribution(y, target), dy), dy
+
+    def probabilities(self, y: Array) -> Array:
+        """Return y, which are probabilities already."""
+        return y.copy()
+
+
+class SquaredError(Loss):
+    """Half the squared distance to the target: the loss for numbers.
+
+        L = 1/N sum_n sum_c (y_nc - t_nc)^2 / 2,  dL/dy = (y - t) / N    (1)
+
+    Shapes  y, target (N, C); target (N,) for C = 1.
+    Units   half the square of the target's unit.
+    Errors  ShapeError, DTypeError, ArgumentError for a target that does not fit.
+    Source  Legendre 1805.
+
+    Examples
+    --------
+    >>> import numpy as np, numlp as nl
+    >>> value, dy = nl.SquaredError()(np.array([[3.0]]), np.array([[1.0]]))
+    >>> value, dy.tolist()
+    (2.0, [[2.0]])
+    """
+
+    def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
+        """Return the target as `dtype`, of shape (N, C)."""
+        target = np.asarray(target)
+        if target.ndim == 1 and n_outputs == 1:
+            target = target[:, None]
+        target = check_matrix(target, where, "y", n_outputs)
+        check_finite(target, where, "y")
+        return target.astype(dtype)
+
+    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
+        """Equation (1)."""
+        target = np.asarray(target)
+        if target.shape != y.shape:
+            raise ShapeError(f"SquaredError: target must have shape {y.shape}, got {target.shape}")
+        if target.dtype.kind not in "fiu":
+            raise DTypeError(f"SquaredError: target must hold real numbers, got dtype {target.dtype}")
+        dy = self._buffer(y)
+        return kernels.squared_error(y, target, dy), dy
+
+
+LOSSES: dict[str, type[Loss]] = {loss.__name__: loss for loss in (SoftmaxCrossEntropy, CrossEntropy, SquaredError)}

@@ -1,0 +1,250 @@
+"""A stack of layers over one arena of parameters: forward, backward, predict."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from numlp.arena import Arena
+from numlp.config import from_config, to_config
+from numlp.errors import (
+    ArgumentError,
+    DTypeError,
+    NumlpError,
+    ShapeError,
+    check_choice,
+    check_count,
+    check_finite,
+    check_matrix,
+    check_number,
+)
+from numlp.layers import LAYERS, Layer
+from numlp.losses import LOSSES, ClassificationLoss, Loss
+
+Array = NDArray[Any]
+
+_CHUNK = 1024  # rows a forward pass outside training: large enough for the matrix product, small enough for the cache
+
+
+class Network:
+    """A feedforward network: each layer's output is the next one's input.
+
+        y_0 = x;  y_l = layer_l(y_(l-1));  output = y_L                  (1)
+
+    All parameters lie in one flat array `params` (weights first: `params[:n_weights]`), all gradients in `grads`,
+    what is fitted but not trained in `state`; layers hold views. With `l2` > 0 the function that training minimises is
+
+        L(y, target) + l2 / 2 sum w^2 over the weights, not the biases   (2)
+
+    Parameters
+    ----------
+    layers
+        At least one; each takes as many inputs as the one before gives outputs. A layer belongs to one network.
+    rng
+        Seed or generator: initial weights, dropout masks and the order of mini-batches are drawn from it.
+    dtype
+        float32 or float64.
+    loss
+        What the outputs mean: `fit` sets it, `evaluate` and `predict` use it. None before that.
+    class_names
+        The name of each label, saved with the model.
+    l2
+        At least 0, equation (2).
+
+    Errors  ShapeError if the layers do not fit together; ArgumentError, DTypeError for anything else.
+
+    Examples
+    --------
+    >>> import numlp as nl
+    >>> nl.Network([nl.Dense(784, 300, "relu"), nl.Dense(300, 10)], rng=0)
+    Network(784 -> 10, 238510 parameters, float32)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float32,
+        *,
+        loss: Loss | None = None,
+        class_names: Sequence[str] | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        self.layers = tuple(layers)
+        _check_layers(self.layers)
+        check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")
+        self.n_in, self.n_out = self.layers[0].n_in, self.layers[-1].n_out
+        self.dtype = np.dtype(dtype)
+        self.rng = np.random.default_rng(rng)
+        self.loss = loss
+        self.class_names = _check_class_names(class_names, self.n_out)
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.l2 = check_number(l2, "Network", "l2", low=0)
+        specs = [layer.parameters() for layer in self.layers]
+        self.arena = Arena(specs, self.dtype)
+        self.params, self.grads, self.state = self.arena.params, self.arena.grads, self.arena.state
+        self.n_weights = self.arena.n_weights
+        for layer, values, gradients in zip(self.layers, self.arena.values, self.arena.gradients, strict=True):
+            layer.bind(values, gradients, self.rng, self.dtype)
+        # nobody reads the gradient of what comes before the first layer with parameters
+        self._first = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
+        self.capacity = 0
+        self._rows = 0
+        self.reserve(_CHUNK)
+
+    def reserve(self, batch_size: int) -> None:
+        """Allocate every buffer for batches of up to `batch_size` rows; never shrinks."""
+        batch_size = check_count(batch_size, "Network.reserve", "batch_size")
+        if batch_size > self.capacity:
+            for i, layer in enumerate(self.layers):
+                layer.reserve(batch_size, need_dx=i > self._first)
+            self.capacity = batch_size
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1): a view of the output for x (N, n_in), valid until the next forward.
+
+        Errors  ShapeError if x is not (N, n_in) or has more rows than `capacity`; DTypeError for another dtype.
+        """
+        if x.ndim != 2 or x.shape[1] != self.n_in or len(x) == 0:
+            check_matrix(x, f"{self.layers[0]}.forward", "x", self.n_in)
+        if len(x) > self.capacity:
+            raise ShapeError(
+                f"Network.forward: x must have at most {self.capacity} rows (the reserved batch size), got {len(x)}; "
+                f"call reserve({len(x)}) first, or use predict"
+            )
+        if not self.layers[0].accepts(x.dtype):
+            raise DTypeError(
+                f"{self.layers[0]}.forward: x must have dtype {self.dtype}, got {x.dtype}; use x.astype({self.dtype})"
+            )
+        self._rows = len(x)
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, dy: Array) -> None:
+        """Write into `grads` the gradients of the last forward, given dL/dy (N, n_out), which may be overwritten.
+
+        Errors  ShapeError if dy does not belong to the last forward; DTypeError for another dtype.
+        """
+        if dy.shape != (self._rows, self.n_out):
+            raise ShapeError(
+                f"Network.backward: dy must have the shape of the last forward's output, {(self._rows, self.n_out)}, "
+                f"got {dy.shape}"
+            )
+        if dy.dtype != self.dtype:
+            raise DTypeError(f"Network.backward: dy must have dtype {self.dtype}, got {dy.dtype}")
+        gradient: Array | None = dy
+        for layer in reversed(self.layers[self._first :]):
+            assert gradient is not None  # only the first of these layers returns None
+            gradient = layer.backward(gradient)
+        if self.l2:
+            self.grads[: self.n_weights] += self.l2 * self.params[: self.n_weights]
+
+    def penalty(self) -> float:
+        """Return l2 / 2 sum w^2, the second part of equation (2)."""
+        weights = self.params[: self.n_weights]
+        return self.l2 / 2 * float(np.dot(weights, weights)) if self.l2 else 0.0
+
+    def chunks(self, x: Array, batch_size: int = _CHUNK) -> Iterator[tuple[slice, Array]]:
+        """Yield (rows, outputs of these rows) over any number of rows; the outputs are a view until the next chunk."""
+        batch_size = min(check_count(batch_size, "predict", "batch_size"), len(x))
+        self.reserve(batch_size)
+        for start in range(0, len(x), batch_size):
+            rows = slice(start, start + batch_size)
+            yield rows, self.forward(x[rows].astype(self.batch_dtype(x), copy=False))
+
+    def outputs(self, x: Any) -> Array:
+        """Return a copy of the outputs (n, n_out) for any number of rows; numbers of another dtype are converted.
+
+        Errors  ShapeError, DTypeError, ArgumentError (NaN or infinite numbers) about x.
+        """
+        x = check_matrix(x, "predict", "x", self.n_in)
+        check_finite(x, "predict", "x")
+        out = np.empty((len(x), self.n_out), self.dtype)
+        for rows, y in self.chunks(x):
+            out[rows] = y
+        return out
+
+    def predict(self, x: Any) -> Array:
+        """Return for each row the label (n,) if the network has learnt classes, else its outputs (n, n_out).
+
+        Errors  as `outputs`.
+        """
+        y = self.outputs(x)
+        return y.argmax(axis=1) if self.loss is not None and self.loss.classifies else y
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return the probability of each class (n, n_out); a row sums to one.
+
+        Errors  ArgumentError if the network has not learnt classes; else as `outputs`.
+        """
+        if not isinstance(self.loss, ClassificationLoss):
+            raise ArgumentError(
+                f"Network.predict_proba: loss must be a classification loss, got {type(self.loss).__name__}; "
+                "fit the network with one, or pass loss=SoftmaxCrossEntropy() to Network"
+            )
+        return self.loss.probabilities(self.outputs(x))
+
+    def batch_dtype(self, x: Array) -> np.dtype[Any]:
+        """Return the dtype in which rows of `x` enter: their own if the first layer takes it, else the network's."""
+        return x.dtype if self.layers[0].accepts(x.dtype) else self.dtype
+
+    def snapshot(self) -> tuple[Array, Array]:
+        """Return copies of parameters and state, for `restore`."""
+        return self.params.copy(), self.state.copy()
+
+    def restore(self, snapshot: tuple[Array, Array]) -> None:
+        """Write a snapshot back, in place."""
+        self.params[...], self.state[...] = snapshot
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the architecture in JSON's types, without numbers."""
+        return {
+            "layers": [to_config(layer) for layer in self.layers],
+            "dtype": str(self.dtype),
+            "loss": None if self.loss is None else to_config(self.loss),
+            "class_names": None if self.class_names is None else list(self.class_names),
+            "l2": self.l2,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], rng: int | np.random.Generator | None = None) -> "Network":
+        """Build the network that `to_config` described, with new initial weights.
+
+        Errors  CheckpointError if a part is unknown; else as the constructor.
+        """
+        layers = [from_config(layer, LAYERS) for layer in config["layers"]]
+        loss = None if config["loss"] is None else from_config(config["loss"], LOSSES)
+        return cls(layers, rng, config["dtype"], loss=loss, class_names=config["class_names"], l2=config["l2"])
+
+    def __repr__(self) -> str:
+        return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
+
+
+def _check_layers(layers: tuple[Layer, ...]) -> None:
+    """Raise unless the layers are layers and fit together."""
+    if not layers:
+        raise ArgumentError("Network: layers must hold at least 1 layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise DTypeError(f"Network: layer {i} must be a Layer, got {layer!r}")
+        if i and layer.n_in != layers[i - 1].n_out:
+            raise ShapeError(
+                f"Network: layer {i} {layer} must take {layers[i - 1].n_out} inputs, the outputs of "
+                f"layer {i - 1} {layers[i - 1]}, got {layer.n_in}"
+            )
+        if layer._bound or layer in layers[:i]:
+            raise ArgumentError(
+                f"Network: layer {i} {layer} must belong to one network, got a second one; build a new layer"
+            )
+
+
+def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:
+    """Return the names as a tuple, one for each output."""
+    if class_names is None:
+        return None
+    names = tuple(str(name) for name in class_names)
+    if len(names) != n_out:
+        raise NumlpError(f"Network: class_names must have {n_out} names, one for each output, got {len(names)}")
+    return names
