@@ -1,27 +1,29 @@
 """One training step, number by number, with the formula of each and the numeric gradient beside it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import DTypeError
+from numlp.activations import ACTIVATIONS
+from numlp.errors import DTypeError, check_matrix
 from numlp.gradients import numeric_gradient
-from numlp.layers import Dense, Layer
+from numlp.layers import Dense
 from numlp.losses import Loss
 from numlp.network import Network
 
 Array = NDArray[Any]
 
-_SHOWN = 6  # numeric gradients and rows or columns of an array that are printed
+_SHOWN = 6  # rows and columns of a large array that are printed
 
 
 def explain_step(network: Network, loss: Loss, x: Array, target: Array) -> None:
-    """Print the forward pass, the loss, the backward pass and the check of every gradient for one batch.
+    """Print the forward pass, the loss and the backward pass of one batch, every gradient beside its numeric value.
 
-    Works on a float64 copy: the network, its generator and its buffers stay as they are. For each dense layer z, a, dz, dW,
-    db and dx are shown with shape and formula; beside dW and db stands the central difference
-    (L(w + e) - L(w - e)) / 2e. Of large arrays the corner is shown.
+    For each dense layer z, a, dz, dW, db and dx are shown with formula and shape; each gradient on the left, on the
+    right the central difference (L(+e) - L(-e)) / 2e. Of large arrays the corner is shown. Works on a float64 copy, in
+    training mode with the same random numbers in every pass: the network and its generator stay as they are.
 
     Parameters
     ----------
@@ -37,89 +39,146 @@ def explain_step(network: Network, loss: Loss, x: Array, target: Array) -> None:
     Examples
     --------
     >>> import numpy as np, numlp as nl
-    >>> network = nl.Network([nl.Dense(2, 2)], rng=0)
-    >>> nl.explain_step(network, nl.SoftmaxCrossEntropy(), np.ones((1, 2)), np.array([0]))  # doctest: +ELLIPSIS
+    >>> network = nl.Network([nl.Dense(1, 2)], rng=0)
+    >>> network.params[...] = [1, 2, 0, 0]
+    >>> nl.explain_step(network, nl.SoftmaxCrossEntropy(), np.ones((1, 1)), np.array([0]))
     forward
-      x (1, 2)
-    ...
+      x  (1, 1)
+          1.0000
+      z0 = x W0 + b0  (1, 2)
+          1.0000   2.0000
+      a0 = identity(z0)  (1, 2)
+          1.0000   2.0000
+    loss
+      SoftmaxCrossEntropy(a0, target) = 1.313262
+    backward: the stated gradient | the numeric one, (L(+e) - L(-e)) / 2e
+      da0 = dL/da0, the division by N included  (1, 2)
+         -0.7311   0.7311  |   -0.7311   0.7311
+      dz0 = da0 * identity'(z0)  (1, 2)
+         -0.7311   0.7311  |   -0.7311   0.7311
+      dW0 = x^T dz0  (1, 2)
+         -0.7311   0.7311  |   -0.7311   0.7311
+      db0 = sum over the rows of dz0  (2,)
+         -0.7311   0.7311  |   -0.7311   0.7311
     """
     if not isinstance(loss, Loss):
         raise DTypeError(f"explain_step: loss must be a Loss, got {loss!r}")
-    twin = _twin(network)
-    x = np.atleast_2d(np.asarray(x)).astype(np.float64)
-    target = loss.prepare(target, network.n_out, twin.dtype, "explain_step")
-    state, dice = twin.state.copy(), twin.rng.bit_generator.state
-
-    def value() -> float:
-        twin.state[...], twin.rng.bit_generator.state = state, dice
-        return loss(twin.forward(x, training=True), target)[0]
-
-    value()
-    _print_forward(twin, x)
-    twin.state[...], twin.rng.bit_generator.state = state, dice
-    result, dy = loss(twin.forward(x, training=True), target)
-    print(f"loss  {type(loss).__name__} = {result:.6f}")
-    _show("dL/dy", "the loss's gradient, the division by N included", dy)
-    stated = _print_backward(twin, dy.copy())
-    print("check  stated gradient against (L(w + e) - L(w - e)) / 2e, e = 1e-6")
-    for name, array, gradient in stated:
-        indices = list(np.ndindex(array.shape))[:_SHOWN]
-        numeric = numeric_gradient(value, array, indices)
-        for index, slope in zip(indices, numeric, strict=True):
-            place = ", ".join(map(str, index))
-            print(f"  {name}[{place}]  stated {gradient[index]:+.8f}  numeric {slope:+.8f}")
-
-
-def _twin(network: Network) -> Network:
-    """Return a float64 copy with the same numbers and the same next random draws."""
-    twin = Network.from_config(network.to_config() | {"dtype": "float64"}, np.random.default_rng(0))
+    x = check_matrix(x, "explain_step", "x", network.n_in).astype(np.float64)
+    twin = Network.from_config(network.to_config() | {"dtype": "float64"}, 0)
     twin.restore(network.snapshot())
-    twin.rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
-    return twin
-
-
-def _print_forward(network: Network, x: Array) -> None:
-    """Print what every layer makes of its input."""
+    twin.reserve(len(x))
+    step = _Step(twin, loss, x, loss.prepare(target, network.n_out, twin.dtype, "explain_step"))
     print("forward")
-    _show("x", "", x)
-    for i, layer in enumerate(network.layers):
-        if isinstance(layer, Dense):
-            _show(f"z{i}", f"x{i} W{i} + b{i}, {layer}", x @ layer.W + layer.b)
-        x = layer.forward(x, training=True)
-        formula = f"{layer.activation}(z{i})" if isinstance(layer, Dense) else str(layer)
-        _show(f"a{i}", formula, x)
+    for title, array in step.forward():
+        _show(title, array)
+    print("loss")
+    print(f"  {type(loss).__name__}(a{len(twin.layers) - 1}, target) = {step.value_from(len(twin.layers)):.6f}")
+    print("backward: the stated gradient | the numeric one, (L(+e) - L(-e)) / 2e")
+    for line in step.backward():  # a list: the numeric passes below overwrite the layers' buffers
+        corner = [index for index in np.ndindex(line.array.shape) if max(index) < _SHOWN]
+        numeric = np.array(numeric_gradient(line.value, line.array, corner))
+        _show(line.title, line.gradient, numeric)
 
 
-def _print_backward(network: Network, dy: Array) -> list[tuple[str, Array, Array]]:
-    """Print the way back, and return (name, parameter, its gradient) of every parameter."""
-    stated = []
-    print("backward")
-    for i in range(len(network.layers) - 1, network._first - 1, -1):
-        layer = network.layers[i]
-        if isinstance(layer, Dense):
-            dz = dy.copy()
-            layer._f.backward(dz, layer._y[: len(dz)], dz)
-            _show(f"dz{i}", f"da{i} * {layer.activation}'(z{i})", dz)
-        dx = layer.backward(dy)
-        for name, gradient in network.arena.gradients[i].items():
-            _show(f"d{name}{i}", _formula(layer, name, i), gradient)
-            stated.append((f"d{name}{i}", network.arena.values[i][name], gradient.copy()))
-        if dx is not None:
-            _show(f"da{i - 1}", f"dz{i} W{i}^T" if isinstance(layer, Dense) else f"back through {layer}", dx)
-            dy = dx
-    return stated
+class _Line(NamedTuple):
+    """One gradient, and the function of one array that it is the derivative of."""
+
+    title: str
+    gradient: Array
+    value: Callable[[], float]
+    array: Array
 
 
-def _formula(layer: Layer, name: str, i: int) -> str:
-    """Return the formula of a parameter's gradient."""
-    formulas = {"W": f"x{i}^T dz{i}", "b": f"sum over the rows of dz{i}"}
-    return formulas.get(name, f"of {layer}") if isinstance(layer, Dense) else f"of {layer}"
+class _Step:
+    """One training step taken apart: `inputs[i]` enters layer i, `inputs[-1]` the loss."""
+
+    def __init__(self, network: Network, loss: Loss, x: Array, target: Array) -> None:
+        self.network, self.loss, self.target = network, loss, target
+        self.inputs = [x]
+        self.dice: list[Any] = []  # the generator's state before each layer, so that dropout can be repeated
+
+    def forward(self) -> list[tuple[str, Array]]:
+        """Run all layers and return what is to be shown."""
+        shown = [("x", self.inputs[0])]
+        for i, layer in enumerate(self.network.layers):
+            self.dice.append(self.network.rng.bit_generator.state)
+            x, name = self.inputs[i], _input_name(i)
+            self.inputs.append(layer.forward(x, training=True).copy())
+            formula = str(layer)
+            if isinstance(layer, Dense):
+                shown.append((f"z{i} = {name} W{i} + b{i}", x @ layer.W + layer.b))
+                formula = f"{layer.activation}(z{i})"
+            shown.append((f"a{i} = {formula}", self.inputs[i + 1]))
+        return shown
+
+    def value_from(self, start: int, x: Array | None = None) -> float:
+        """Return the loss if `x` (else what it was) enters layer `start`."""
+        y = self.inputs[start] if x is None else x
+        for layer, state in zip(self.network.layers[start:], self.dice[start:], strict=True):
+            self.network.rng.bit_generator.state = state
+            y = layer.forward(y, training=True)
+        return self.loss(y, self.target)[0]
+
+    def backward(self) -> list[_Line]:
+        """Run all layers backwards and return every gradient on the way."""
+        layers, last = self.network.layers, len(self.network.layers) - 1
+        dy: Array | None = self.loss(self.inputs[-1], self.target)[1]
+        title = f"da{last} = dL/da{last}, the division by N included"
+        lines = []
+        for i in range(last, self.network.first_trained - 1, -1):
+            assert dy is not None  # None comes from the last of these layers only
+            lines += [self._line(title, dy, i + 1), *self._dense_lines(i, dy)]
+            dy = layers[i].backward(dy)
+            for name, gradient in self.network.arena.gradients[i].items():
+                value = self.network.arena.values[i][name]
+                lines.append(_Line(_parameter_title(layers[i], name, i), gradient.copy(), lambda: self.value_from(0), value))
+            source = f"dz{i} W{i}^T" if isinstance(layers[i], Dense) else f"back through {layers[i]}"
+            title = f"da{i - 1} = {source}"
+        return lines
+
+    def _line(self, title: str, gradient: Array, start: int) -> _Line:
+        """Return the line of the gradient of what enters layer `start`."""
+        x = self.inputs[start].copy()
+        return _Line(title, gradient.copy(), lambda: self.value_from(start, x), x)
+
+    def _dense_lines(self, i: int, dy: Array) -> list[_Line]:
+        """Return the line of dz if layer i is dense."""
+        layer = self.network.layers[i]
+        if not isinstance(layer, Dense):
+            return []
+        f, z, y = ACTIVATIONS[layer.activation], self.inputs[i] @ layer.W + layer.b, np.empty_like(dy)
+        dz = np.empty_like(dy)
+        f.backward(dy, self.inputs[i + 1], dz)
+
+        def value() -> float:
+            f.apply(z, y)
+            return self.value_from(i + 1, y)
+
+        back = f"back through softmax of da{i}" if layer.activation == "softmax" else f"da{i} * {layer.activation}'(z{i})"
+        return [_Line(f"dz{i} = {back}", dz, value, z)]
 
 
-def _show(name: str, formula: str, array: Array) -> None:
-    """Print name, shape, formula and the corner of an array."""
-    print(f"  {name} {array.shape}" + (f"  = {formula}" if formula else ""))
-    corner = array[tuple(slice(0, _SHOWN) for _ in array.shape)]
-    text = np.array2string(corner, precision=4, suppress_small=True, floatmode="fixed", max_line_width=120, threshold=100)
-    cut = " ..." if corner.shape != array.shape else ""
-    print("    " + text.replace("\n", "\n    ") + cut)
+def _input_name(i: int) -> str:
+    return "x" if i == 0 else f"a{i - 1}"
+
+
+def _parameter_title(layer: Any, name: str, i: int) -> str:
+    formulas = {"W": f" = {_input_name(i)}^T dz{i}", "b": f" = sum over the rows of dz{i}"}
+    return f"d{name}{i}" + (formulas[name] if isinstance(layer, Dense) else f" of {layer}")
+
+
+def _show(title: str, array: Array, numeric: Array | None = None) -> None:
+    """Print title, shape and the corner of an array, row by row, with the numeric values of the same corner."""
+    print(f"  {title}  {array.shape}")
+    corner = np.atleast_2d(array[tuple(slice(0, _SHOWN) for _ in array.shape)])
+    beside = None if numeric is None else numeric.reshape(corner.shape)
+    cut = " ..." if array.shape[-1] > _SHOWN else ""
+    for k, row in enumerate(corner):
+        text = _numbers(row) + cut
+        print(f"    {text}" if beside is None else f"    {text}  |  {_numbers(beside[k])}{cut}")
+    if array.ndim > 1 and len(array) > _SHOWN:
+        print("         ...")
+
+
+def _numbers(row: Array) -> str:
+    return " ".join(f"{number:8.4f}" for number in np.round(row, 4) + 0.0)  # + 0.0 makes -0.0 a plain zero

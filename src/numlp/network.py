@@ -88,7 +88,7 @@ class Network:
         for layer, values, gradients in zip(self.layers, self.arena.values, self.arena.gradients, strict=True):
             layer.bind(values, gradients, self.rng, self.dtype)
         # nobody reads the gradient of what comes before the first layer with parameters
-        self._first = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
+        self.first_trained = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
         self.capacity = 0
         self._rows = 0
         self.reserve(_CHUNK)
@@ -98,7 +98,7 @@ class Network:
         batch_size = check_count(batch_size, "Network.reserve", "batch_size")
         if batch_size > self.capacity:
             for i, layer in enumerate(self.layers):
-                layer.reserve(batch_size, need_dx=i > self._first)
+                layer.reserve(batch_size, need_dx=i > self.first_trained)
             self.capacity = batch_size
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -135,7 +135,7 @@ class Network:
         if dy.dtype != self.dtype:
             raise DTypeError(f"Network.backward: dy must have dtype {self.dtype}, got {dy.dtype}")
         gradient: Array | None = dy
-        for layer in reversed(self.layers[self._first :]):
+        for layer in reversed(self.layers[self.first_trained :]):
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
         if self.l2:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from numlp.errors import ArgumentError, check_count, check_number
 
@@ -142,4 +143,4 @@ class OneCycle(Schedule):
         return _cosine(self.peak, start / self.end_divisor, (step - top) / max(total_steps - 1 - top, 1.0))
 
 
-SCHEDULES: dict[str, type[Schedule]] = {s.__name__: s for s in (Constant, Cosine, WarmUp, OneCycle)}
+SCHEDULES: dict[str, type[Any]] = {s.__name__: s for s in (Constant, Cosine, WarmUp, OneCycle)}

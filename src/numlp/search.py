@@ -21,12 +21,13 @@ class SearchResult(NamedTuple):
 
     `trials` has one dict for each setting: the setting, `loss` and `accuracy` on the validation rows, `parameters`
     and `seconds`; `best` is the chosen setting; `network` was trained with it from new weights on train + validation,
-    and is None if Ctrl-C came before that. `str(result)` is a table.
+    and is None if Ctrl-C came before that; `interrupted` tells that it came. `str(result)` is a table.
     """
 
     trials: list[dict[str, Any]]
     best: dict[str, Any]
     network: Network | None
+    interrupted: bool = False
 
     def __str__(self) -> str:
         columns = list(self.trials[0])
@@ -95,9 +96,10 @@ def search(
                 bar.update()
         chosen = {name: _best(trials, monitor)[name] for name in names}
         if interrupts:
-            return SearchResult(trials, chosen, None)
+            return SearchResult(trials, chosen, None, interrupted=True)
         both = Split(*(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True)))
-        return SearchResult(trials, chosen, _trained(train_one, both, None, chosen))
+        network = _trained(train_one, both, None, chosen)
+    return SearchResult(trials, chosen, network, interrupted=bool(interrupts))
 
 
 def _try(train_one: Trainer, data: Dataset, setting: dict[str, Any]) -> dict[str, Any]:
@@ -123,4 +125,6 @@ def _trained(train_one: Trainer, train: Split, validation: Split | None, setting
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(_cell(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,96 @@
+"""What all commands share: options, errors as one message and an exit status, lines for people."""
+
+import functools
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+import numlp as nl
+from numlp.data.mnist import SOURCES
+from numlp.data.splits import Dataset
+from numlp.errors import DivergenceError, DownloadError, NumlpError, check_choice
+
+app = typer.Typer(
+    help="Fully connected neural networks written in NumPy.",
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+DATASETS = ("digits", *SOURCES)
+
+# the options several commands share
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the data files [default: $NUMLP_DATA, else the user's cache].")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Open no connection.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only; no progress.")]
+Name = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
+
+
+def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn what a command raises into one message on stderr and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        logging.basicConfig(format="numlp: %(message)s")
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_: print(f"numlp: warning: {message}", file=sys.stderr)
+                command(*args, **kwargs)
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            fail("interrupted", 130)
+        except DivergenceError as error:
+            fail(str(error), 3)
+        except DownloadError as error:
+            fail(str(error), 4)
+        except NumlpError as error:
+            fail(str(error), 2)
+        except OSError as error:
+            fail(f"{error.filename or 'file'}: {error.strerror or error}", 4)
+
+    return run
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Print what went wrong on stderr and exit with `status`."""
+    print(f"numlp: {message}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Fully connected neural networks written in NumPy."""
+    if show:
+        print(f"numlp {nl.__version__}")
+        raise typer.Exit
+
+
+def speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:
+    """Return what prints a line for people: to stdout, or to stderr where stdout belongs to the JSON object."""
+    if quiet:
+        return lambda line: None
+    return lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+
+def load(name: str, folder: Path | None, offline: bool, quiet: bool) -> Dataset:
+    """Return a data set by name, pixels as bytes where there are many."""
+    check_choice(name, DATASETS, "numlp", "dataset")
+    if name == "digits":
+        return nl.load_digits()
+    return nl.load_mnist(folder, normalize=False, dataset=name, offline=offline, progress=not quiet)
+
+
+def describe(data: Dataset) -> str:
+    """Return one line about a data set."""
+    height, width = data.image_shape
+    counts = f"{len(data.train.x):,} training, {len(data.validation.x):,} validation and {len(data.test.x):,} test rows"
+    return f"{data.name}: {counts} of {height}x{width} pixels, {len(data.class_names)} classes"

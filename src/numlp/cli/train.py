@@ -1,0 +1,248 @@
+"""numlp train, numlp search."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+import numlp as nl
+from numlp.activations import ACTIVATIONS
+from numlp.callbacks import Run
+from numlp.cli.app import (
+    DATASETS,
+    AsJson,
+    DataDir,
+    Name,
+    Offline,
+    Quiet,
+    app,
+    describe,
+    fail,
+    load,
+    reports_errors,
+    speaker,
+)
+from numlp.data.splits import Dataset, Split
+from numlp.errors import ArgumentError, check_choice
+from numlp.optimizers import OPTIMIZERS
+from numlp.recipes import RECIPES, Recipe, build_network, fit_options
+
+RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
+ActivationName = Annotated[str | None, typer.Option("--activation", help="identity, relu, sigmoid, tanh.")]
+BatchNormFlag = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="Batch norm in hidden layers.")]
+OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="SGD, Adam, AdamW.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.")]
+Seed = Annotated[int, typer.Option(help="Of weights, dropout and the order of rows.")]
+DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+Out = Annotated[Path | None, typer.Option(help="Model file to write [default: DATASET.safetensors].")]
+
+
+@app.command()
+@reports_errors
+def train(
+    dataset: Name,
+    recipe: RecipeName = "default",
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 512,512.")] = None,
+    activation: ActivationName = None,
+    dropout: Annotated[float | None, typer.Option(help="Share of hidden units dropped in training.")] = None,
+    batch_norm: BatchNormFlag = None,
+    optimizer: OptimizerName = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
+    epochs: Epochs = None,
+    batch_size: Annotated[str | None, typer.Option(help="Rows a step, or 'full'.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better validation loss.")] = None,
+    seed: Seed = 0,
+    dtype: DType = "float32",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network, print its test loss and accuracy, and save it."""
+    changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size)
+    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
+    if job.recipe.widths:
+        _search(job, {"hidden": job.recipe.widths})
+        return
+    network = build_network(job.recipe, job.data, seed, dtype)
+    job.say(f"{network}: " + ", ".join(str(layer) for layer in network.layers))
+    callbacks = [_EpochLines(job.say), *([nl.EarlyStopping(patience)] if patience is not None else [])]
+    options = fit_options(job.recipe, job.data.train)
+    train, validation = job.data.train, job.data.validation
+    history = nl.fit(network, train, validation=validation, callbacks=callbacks, progress=not quiet, **options)
+    network.metrics["validation"] = nl.evaluate(network, validation, progress=False)
+    _finish(job, network, len(history), {}, history.interrupted)
+
+
+@app.command()
+@reports_errors
+def search(
+    dataset: Name,
+    hidden: Annotated[list[str] | None, typer.Option(help="Widths to try, such as 100; may be repeated.")] = None,
+    dropout: Annotated[list[float] | None, typer.Option(help="May be repeated.")] = None,
+    learning_rate: Annotated[list[float] | None, typer.Option(help="May be repeated.")] = None,
+    batch_size: Annotated[list[str] | None, typer.Option(help="Rows a step, or 'full'; may be repeated.")] = None,
+    recipe: RecipeName = "default",
+    activation: ActivationName = None,
+    batch_norm: BatchNormFlag = None,
+    optimizer: OptimizerName = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    dtype: DType = "float32",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train every setting, choose on the validation rows, train the best on train + validation, and save it."""
+    changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None)
+    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
+    grid: dict[str, Any] = {
+        "hidden": [_widths(text) for text in hidden or []] or job.recipe.widths,
+        "dropout": dropout,
+        "learning_rate": learning_rate,
+        "batch_size": [_batch_size(text) for text in batch_size or []],
+    }
+    grid = {name: values for name, values in grid.items() if values}
+    if not grid:
+        raise ArgumentError("search: --hidden, --dropout, --learning-rate or --batch-size must be given, got none of them")
+    _search(job, grid)
+
+
+class _Job(NamedTuple):
+    """What both commands know before they train."""
+
+    name: str
+    recipe: Recipe
+    data: Dataset
+    seed: int
+    dtype: str
+    out: Path
+    as_json: bool
+    quiet: bool
+    say: Callable[[str], None]
+    started: float
+
+
+def _begin(
+    dataset: str, name: str, changes: dict[str, Any], seed: int, dtype: str,
+    data_dir: Path | None, offline: bool, out: Path | None, as_json: bool, quiet: bool,
+) -> _Job:  # fmt: skip
+    """Check everything that can be checked before training, and load the data."""
+    started = time.perf_counter()
+    check_choice(dataset, DATASETS, "train", "dataset")
+    recipe = RECIPES[check_choice(name, RECIPES, "train", "--recipe")][dataset]
+    # a width the user has fixed takes the place of the recipe's search
+    recipe = replace(recipe, **({"widths": ()} | changes if "hidden" in changes else changes))
+    path = _writable(out or Path(f"{dataset}.safetensors"))
+    data = load(dataset, data_dir, offline, quiet)
+    say = speaker(as_json, quiet)
+    say(describe(data))
+    return _Job(name, recipe, data, seed, dtype, path, as_json, quiet, say, started)
+
+
+class _EpochLines(nl.Callback):
+    """Prints a line for each epoch, at the most about twenty."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    def on_epoch(self, run: Run) -> None:
+        every = max(1, -(-run.epochs // 20))
+        if run.epoch % every and run.epoch != run.epochs and not run.stop:
+            return
+        r = run.history.records[-1]
+        self.say(
+            f"epoch {run.epoch:>3}/{run.epochs}  loss {r['loss']:.4f}  accuracy {r['accuracy']:7.2%}  "
+            f"validation loss {r['validation_loss']:.4f}  accuracy {r['validation_accuracy']:7.2%}  {r['seconds']:.2f} s"
+        )
+
+
+def _search(job: _Job, grid: dict[str, Any]) -> None:
+    """Search a grid of recipe settings, say what was found, and finish with the network of the best one."""
+    recipe = job.recipe
+
+    def train_one(train: Split, validation: Split | None, **setting: Any) -> nl.Network:
+        first = recipe.epochs if validation is None else recipe.search_epochs or recipe.epochs
+        chosen = replace(recipe, **setting, epochs=first)
+        network = build_network(chosen, job.data, job.seed, job.dtype)
+        nl.fit(network, train, progress=not job.quiet, **fit_options(chosen, train))
+        return network
+
+    result = nl.search(train_one, job.data, grid, progress=not job.quiet)
+    job.say(str(result))
+    if result.network is None:
+        raise KeyboardInterrupt
+    job.say(f"the best setting, trained from new weights on train + validation for {recipe.epochs} epochs:")
+    _finish(job, result.network, recipe.epochs, {"trials": result.trials, "best": result.best}, result.interrupted)
+
+
+def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], interrupted: bool) -> None:
+    """Evaluate on the test rows, save, and print the result."""
+    network.metrics["test"] = test = nl.evaluate(network, job.data.test, progress=False)
+    nl.save(network, job.out)
+    seconds = time.perf_counter() - job.started
+    if job.as_json:
+        facts = {"dataset": job.data.name, "recipe": job.name, **network.metrics, "seconds": seconds, "epochs": epochs}
+        print(json.dumps({**facts, "parameters": network.params.size, "model": str(job.out), **more}))
+    else:
+        print(f"test loss {test['loss']:.4f}  accuracy {test['accuracy']:.2%}  ({len(job.data.test.x):,} rows)")
+        print(f"saved {job.out} after {seconds:.1f} s")
+    if interrupted:
+        fail(f"interrupted; what was learnt is in {job.out}", 130)
+
+
+def _changes(
+    hidden: str | None, activation: str | None, dropout: float | None, batch_norm: bool | None,
+    optimizer: str | None, learning_rate: float | None, epochs: int | None, batch_size: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the recipe fields that the user has set."""
+    if activation is not None:
+        check_choice(activation, ACTIVATIONS, "train", "--activation")
+    if optimizer is not None:
+        names = {kind.lower(): kind for kind in OPTIMIZERS}
+        optimizer = names.get(optimizer.lower(), optimizer)
+        check_choice(optimizer, OPTIMIZERS, "train", "--optimizer")
+    changes = {
+        "hidden": None if hidden is None else _widths(hidden), "activation": activation, "dropout": dropout,
+        "batch_norm": batch_norm, "optimizer": optimizer, "learning_rate": learning_rate, "epochs": epochs,
+    }  # fmt: skip
+    changes = {name: value for name, value in changes.items() if value is not None}
+    return changes | ({"batch_size": _batch_size(batch_size)} if batch_size is not None else {})
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """Return (512, 512) for "512,512"."""
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = (0,)
+    if min(widths) < 1:
+        raise ArgumentError(f"train: --hidden must be whole numbers of at least 1 such as 512,512, got {text!r}")
+    return widths
+
+
+def _batch_size(text: str) -> int | None:
+    """Return None for "full"."""
+    if text == "full":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentError(f"train: --batch-size must be 'full' or a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _writable(path: Path) -> Path:
+    """Return `path` if a file can be written there: better asked before training than after."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "no such folder for --out", str(folder))
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise PermissionError(13, "no file can be written for --out", str(path))
+    return path
