@@ -22,7 +22,6 @@ from numlp.training import evaluate, fit
 from numlp.version import __version__
 
 __all__ = [
-    "SGD",
     "Activation",
     "Adam",
     "AdamW",
@@ -41,6 +40,7 @@ __all__ = [
     "OneCycle",
     "Optimizer",
     "Pixels",
+    "SGD",
     "Schedule",
     "Softmax",
     "SoftmaxCrossEntropy",

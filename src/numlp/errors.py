@@ -107,7 +107,7 @@ def check_labels(y: NDArray[Any], n_classes: int, where: str, name: str) -> None
 def check_same_length(x: NDArray[Any], y: NDArray[Any], where: str) -> None:
     """Raise ShapeError unless `x` and `y` have equally many rows."""
     if y.ndim == 0 or len(x) != len(y):
-        rows = f"{len(y)} rows" if y.ndim else "no rows"
+        rows = len(y) if y.ndim else "none"
         raise ShapeError(f"{where}: x has {len(x)} rows, y has {rows}; they must be equal")
 
 

@@ -1,5 +1,7 @@
 """Writing a file so that a reader finds the old one or the new one, never a part of either."""
 
+import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -11,25 +13,51 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
 
     A temporary file in the same folder is written and flushed to the disk, renamed over `path`, and the folder
     flushed. The mode is that of the old file, else 0666 less the umask; a symbolic link is followed. On any
-    failure the old file is as it was and no temporary file stays.
+    failure before the rename the old file is as it was and no temporary file stays; if only the last step fails,
+    the new file is in place, whole, but might not outlive a power failure.
 
-    Errors  OSError with errno and path.
+    Errors  OSError with errno and path; also for a path that is there and is no regular file.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    # a short name, because that of the target may already be as long as the file system allows
+    temporary = target.with_name(f".numlp-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
+        mode = _mode_of(target)
+        try:
+            _write(temporary, data, mode)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):  # what went wrong first is what the user must see
+                os.unlink(temporary)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:  # os.write and os.fsync name no path, os.open the temporary one
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _mode_of(target: Path) -> int | None:
+    """Return the mode of the file that will be replaced, None if there is none."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):  # /dev/null would become a file of ours
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "Not a regular file")
+    return stat.S_IMODE(mode)
+
+
+def _write(path: Path, data: bytes, mode: int | None) -> None:
+    """Write a new file and flush it, mode included, to the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        if mode is not None:
+            os.chmod(path, mode)
+        rest = memoryview(data)
+        while rest:  # one call writes at most 2 GiB
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -39,5 +67,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system without such a thing
+            raise
     finally:
         os.close(descriptor)

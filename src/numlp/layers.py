@@ -85,7 +85,7 @@ class Layer:
         return f"{type(self).__name__}({self._label()})"
 
     def _label(self) -> str:
-        return str(self.n_in) if self.n_in == self.n_out else f"{self.n_in} -> {self.n_out}"
+        return str(self.n_in)
 
     def __getattr__(self, name: str) -> Any:
         """Say what is missing when a layer is used before a network gave it parameters and buffers."""
@@ -169,7 +169,8 @@ class Dense(Layer):
         return np.matmul(dz, self.W.T, out=self._dx[:n]) if self.need_dx else None
 
     def _label(self) -> str:
-        return super()._label() + ("" if self.activation == "identity" else f", {self.activation}")
+        sizes = f"{self.n_in} -> {self.n_out}"
+        return sizes if self.activation == "identity" else f"{sizes}, {self.activation}"
 
 
 class Activation(Layer):

@@ -11,7 +11,6 @@ from numlp.config import from_config, to_config
 from numlp.errors import (
     ArgumentError,
     DTypeError,
-    NumlpError,
     ShapeError,
     check_choice,
     check_count,
@@ -246,5 +245,5 @@ def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[s
         return None
     names = tuple(str(name) for name in class_names)
     if len(names) != n_out:
-        raise NumlpError(f"Network: class_names must have {n_out} names, one for each output, got {len(names)}")
+        raise ArgumentError(f"Network: class_names must have {n_out} names, one for each output, got {len(names)}")
     return names

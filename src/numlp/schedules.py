@@ -14,7 +14,10 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 @dataclass(frozen=True)
 class Schedule:
-    """schedule(step, total_steps) is the learning rate of that step; above 0, except at the very end of a decay."""
+    """A learning rate for each step of a training: `schedule(step, total_steps)`.
+
+    The rate is above 0, except at the very end of a decay. A schedule has no state: the same step gives the same rate.
+    """
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the learning rate of step `step`, 0 <= step < total_steps."""
@@ -140,7 +143,7 @@ class OneCycle(Schedule):
         if step <= top:
             return _cosine(start, self.peak, step / top if top > 0 else 1.0)
         top = max(top, 0.0)  # so few steps that there is no rise
-        return _cosine(self.peak, start / self.end_divisor, (step - top) / max(total_steps - 1 - top, 1.0))
+        return _cosine(self.peak, start / self.end_divisor, (step - top) / ((total_steps - 1 - top) or 1.0))
 
 
 SCHEDULES: dict[str, type[Any]] = {s.__name__: s for s in (Constant, Cosine, WarmUp, OneCycle)}

@@ -15,6 +15,7 @@ import numlp as nl
 from numlp.data.mnist import SOURCES
 from numlp.data.splits import Dataset
 from numlp.errors import DivergenceError, DownloadError, NumlpError, check_choice
+from numlp.progress import write_line
 
 app = typer.Typer(
     help="Fully connected neural networks written in NumPy.",
@@ -78,7 +79,7 @@ def speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:
     """Return what prints a line for people: to stdout, or to stderr where stdout belongs to the JSON object."""
     if quiet:
         return lambda line: None
-    return lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+    return lambda line: write_line(line, sys.stderr if as_json else sys.stdout)
 
 
 def load(name: str, folder: Path | None, offline: bool, quiet: bool) -> Dataset:

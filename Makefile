@@ -1,0 +1,40 @@
+# Two commands for a fresh machine that has Python 3.11 or newer, make and pip:
+#   make demo    installs into .venv, trains on the bundled digits, shows a few predictions
+#   make test    installs the development tools too and runs everything: lint, types, tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test oracle lock clean
+
+demo: $(VENV)/.installed
+	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
+	$(BIN)/python examples/show_predictions.py $(VENV)/digits.safetensors
+
+test: $(VENV)/.installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "numlp needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+# the stored PyTorch numbers that the tests compare with; needs an interpreter that has torch==2.13.0 and safetensors
+oracle:
+	$(PYTHON) tests/oracle/make.py
+
+# write the versions now installed for development into constraints.txt
+lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

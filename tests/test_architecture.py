@@ -1,0 +1,186 @@
+"""The house: a file imports only what lies below it, the core stays small, and one sitting is enough to read it."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import numlp as nl
+from numlp import activations, losses, network, optimizers, training
+from numlp.kernels import reference
+
+SRC = Path(nl.__file__).parent
+
+# a module may import modules of its own line and of the lines above it; a folder stands for all its modules
+FLOORS = (
+    ("numlp.version", "numlp.blas", "numlp.errors", "numlp.files", "numlp.progress"),
+    ("numlp.config", "numlp.arena", "numlp.kernels"),
+    ("numlp.activations", "numlp.initializers"),
+    ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
+    ("numlp.network",),
+    ("numlp.checkpoint", "numlp.callbacks", "numlp.gradients"),
+    ("numlp.training", "numlp.explain"),
+    ("numlp.search", "numlp.recipes"),
+    ("numlp.cli", "numlp.__main__"),
+)
+# third-party packages, and the only files that may import them
+OUTSIDE = {
+    "numpy": "numlp",
+    "safetensors": "numlp.checkpoint",
+    "sklearn": "numlp.data.digits",
+    "pooch": "numlp.data",
+    "requests": "numlp.data.download",
+    "urllib3": "numlp.data.download",
+    "PIL": "numlp.data.images",
+    "tqdm": "numlp.progress",
+    "typer": "numlp.cli",
+}
+MODULES = {
+    "numlp" + "".join(f".{part}" for part in path.relative_to(SRC).with_suffix("").parts if part != "__init__"): path
+    for path in SRC.rglob("*.py")
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of every module a file imports, at the top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else str(node.module)
+
+
+def floor(module: str) -> int:
+    matches = [i for i, names in enumerate(FLOORS) for name in names if module == name or module.startswith(name + ".")]
+    assert len(matches) == 1, f"{module} has no floor, or two"
+    return matches[0]
+
+
+def within(module: str, place: str) -> bool:
+    return module == place or module.startswith(place + ".")
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"numlp"}))
+def test_module_imports_nothing_from_above(module: str) -> None:
+    faces = within(module, "numlp.cli") or module == "numlp.__main__"
+    for name in imports(MODULES[module]):
+        if name.split(".")[0] == "numlp":
+            if name == "numlp":
+                assert faces, f"{module} imports the package itself, which lies above it"
+            else:
+                assert floor(name) <= floor(module), f"{module} imports {name}, which lies above it"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_module_imports_outside_packages_where_they_belong(module: str) -> None:
+    for name in imports(MODULES[module]):
+        top = name.split(".")[0]
+        if top != "numlp" and top not in sys.stdlib_module_names:
+            assert top in OUTSIDE and within(module, OUTSIDE[top]), f"{module} imports {name}"
+
+
+def test_modules_have_no_import_cycle() -> None:
+    inner = set(MODULES) - {"numlp"}
+    graph = {module: set(imports(path)) & inner for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in done:
+            for name in graph[module]:
+                visit(name, (*trail, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_import_numlp_loads_numpy_and_the_standard_library_only() -> None:
+    code = "import sys, numpy.random; before = set(sys.modules); import numlp; print(*sorted(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"numlp", "numpy"}
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_file_and_functions_stay_short(module: str) -> None:
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            length = (node.end_lineno or 0) - first.lineno + 1  # of the body: a docstring may be as long as it needs
+            assert length <= 40, f"{module}.{node.name} has {length} lines"
+
+
+def test_names_are_those_of_the_design() -> None:
+    assert not {path.stem for path in MODULES.values()} & {"utils", "helpers", "common", "base"}
+    assert nl.__all__ == sorted(nl.__all__)
+    public = {name for name in vars(nl) if not name.startswith("_") and not inspect.ismodule(getattr(nl, name))}
+    assert public | {"__version__"} == set(nl.__all__)
+
+
+def test_public_names_have_docstrings_with_source_or_example() -> None:
+    for name in set(nl.__all__) - {"__version__"}:
+        doc = inspect.getdoc(getattr(nl, name)) or ""
+        assert len(doc.splitlines()) >= 3, name
+        if inspect.isfunction(getattr(nl, name)):
+            assert "Examples" in doc, name
+
+
+def test_one_step_can_be_read_in_seven_files_and_1200_lines() -> None:
+    path = [
+        training.fit,
+        training._train_epoch,
+        network.Network,
+        nl.Layer,
+        nl.Dense,
+        activations.Activation,
+        reference.relu,
+        reference.relu_backward,
+        losses.Loss,
+        losses.ClassificationLoss,
+        losses.SoftmaxCrossEntropy,
+        reference.one_hot,
+        reference.softmax_cross_entropy,
+        optimizers.Optimizer,
+        optimizers.SGD,
+        reference.sgd,
+    ]
+    assert len({inspect.getsourcefile(part) for part in path}) <= 7
+    assert sum(len(inspect.getsource(part).splitlines()) for part in path) <= 1200
+
+
+def test_two_calls_lead_from_the_public_name_to_matmul() -> None:
+    assert "layer.forward(x, training)" in inspect.getsource(nl.Network.forward)
+    assert "np.matmul(x, self.W, out=y)" in inspect.getsource(nl.Dense.forward)
+
+
+def test_loop_stands_unwrapped_in_training() -> None:
+    loop = inspect.getsource(training._train_epoch)
+    steps = [
+        "for x, target in batches:",
+        "network.forward(x, training=True)",
+        "loss(y, target)",
+        "network.backward(dy)",
+        'notify("on_gradients")',
+        "optimizer.step(network.params, network.grads)",
+    ]
+    places = [loop.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_nothing_from_a_file_is_executed() -> None:
+    banned = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
+    for module, path in MODULES.items():
+        assert not banned & {name.split(".")[0] for name in imports(path)}, module
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "compile", "__import__"}, module

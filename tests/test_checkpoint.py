@@ -1,0 +1,211 @@
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as to_bytes
+
+import numlp as nl
+from numlp.errors import CheckpointError
+
+
+def trained(dtype: str = "float32") -> nl.Network:
+    layers = [
+        nl.Pixels(6),
+        nl.Dense(6, 5),
+        nl.BatchNorm(5, momentum=0.2),
+        nl.Activation(5, "tanh"),
+        nl.Dropout(5, 0.25),
+        nl.Dense(5, 3, initializer="lecun_uniform"),
+    ]
+    net = nl.Network(layers, rng=0, dtype=dtype, class_names=["cat", "dog", "Füchsin"], l2=0.01)
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 256, size=(60, 6), dtype=np.uint8)
+    nl.fit(net, (x, rng.integers(0, 3, size=60)), loss=nl.SoftmaxCrossEntropy(0.1), epochs=3, batch_size=16)
+    net.metrics["test"] = {"loss": 1.25, "accuracy": 0.5}
+    return net
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_model_comes_back_exactly(dtype: str, tmp_path: Path) -> None:
+    net = trained(dtype)
+    nl.save(net, tmp_path / "m.safetensors")
+    back = nl.load(tmp_path / "m.safetensors")
+    assert back.params.tobytes() == net.params.tobytes() and back.state.tobytes() == net.state.tobytes()
+    assert back.to_config() == net.to_config()
+    assert back.class_names == ("cat", "dog", "Füchsin")
+    assert back.metrics == {"test": {"loss": 1.25, "accuracy": 0.5}}
+    x = np.random.default_rng(2).integers(0, 256, size=(10, 6), dtype=np.uint8)
+    assert back.predict_proba(x).tobytes() == net.predict_proba(x).tobytes()
+
+
+def test_model_file_holds_what_it_should(tmp_path: Path) -> None:
+    nl.save(trained(), tmp_path / "m.safetensors")
+    data = (tmp_path / "m.safetensors").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = json.loads(header.pop("__metadata__")["numlp"])
+    names = {"layers.1.W", "layers.1.b", "layers.5.W", "layers.5.b"}
+    names |= {f"layers.2.{name}" for name in ("gamma", "beta", "running_mean", "running_variance")}
+    assert set(header) == names
+    assert about["format"] == 1 and about["versions"] == {"numlp": nl.__version__, "numpy": np.__version__}
+    assert about["network"]["layers"][0] == {"type": "Pixels", "n_in": 6}
+
+
+def test_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        nl.save(trained(), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    nl.save(nl.load(tmp_path / "a"), tmp_path / "c")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+def test_loaded_model_can_be_trained_on(tmp_path: Path) -> None:
+    nl.save(trained(), tmp_path / "m")
+    net = nl.load(tmp_path / "m", rng=3)
+    before = net.params.copy()
+    nl.fit(net, (np.ones((4, 6), np.float32), np.array([0, 1, 2, 0])), epochs=1)
+    assert (net.params != before).any()
+
+
+def test_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m"
+    nl.save(trained(), path)
+    old = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        nl.save(trained(), path)
+    assert path.read_bytes() == old and os.listdir(tmp_path) == ["m"]
+
+
+def test_model_with_nan_is_not_saved(tmp_path: Path) -> None:
+    net = trained()
+    net.layers[1].W[0, 0] = np.nan
+    with pytest.raises(CheckpointError, match=r"^save: layers\.1\.W must hold finite numbers, got NaN or infinite ones"):
+        nl.save(net, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_layer_of_somebody_else_is_not_saved(tmp_path: Path) -> None:
+    class Mine(nl.Dense):
+        pass
+
+    with pytest.raises(CheckpointError, match=r"^save: layer 0 must be one of Activation, .*, got Mine\(2 -> 2\)$"):
+        nl.save(nl.Network([Mine(2, 2)]), tmp_path / "m")
+
+
+FOREIGN = {
+    "pickle": (pickle.dumps([1, 2]), "got a pickle"),
+    "h5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "got an HDF5 file"),
+    "npz": (b"PK\x03\x04" + bytes(50), "got a zip archive"),
+    "npy": (b"\x93NUMPY" + bytes(50), "got a NumPy array"),
+    "gzip": (b"\x1f\x8b" + bytes(50), "got a gzip file"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_file_is_named_and_refused(kind: str, tmp_path: Path) -> None:
+    data, text = FOREIGN[kind]
+    (tmp_path / "m").write_bytes(data)
+    with pytest.raises(CheckpointError, match=rf"^load: .*m: file must be safetensors, {text}.*refuses to unpickle"):
+        nl.load(tmp_path / "m")
+
+
+def about(**changes: Any) -> dict[str, Any]:
+    net = nl.Network([nl.Dense(2, 2)], rng=0)
+    return {"format": 1, "network": net.to_config(), "metrics": {}, "versions": {}} | changes
+
+
+def model_bytes(tensors: dict[str, Any] | None = None, **changes: Any) -> bytes:
+    good = {"layers.0.W": np.zeros((2, 2), np.float32), "layers.0.b": np.zeros(2, np.float32)}
+    return to_bytes(good if tensors is None else tensors, metadata={"numlp": json.dumps(about(**changes))})
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return about()["network"] | changes
+
+
+WRONG = {
+    "empty file": (b"", "header of at most 1,048,576 bytes, got 0 bytes"),
+    "text": (b"hello, I am no model", "it is another format, or cut off"),
+    "header cut off": (model_bytes()[:40], "it is another format, or cut off"),
+    "data cut off": (model_bytes()[:-1], "file must be whole, got a damaged one"),
+    "trailing bytes": (model_bytes() + b"x", "file must be whole, got a damaged one"),
+    "no metadata": (to_bytes({"a": np.zeros(2)}), "header must be that of a numlp model"),
+    "other metadata": (to_bytes({"a": np.zeros(2)}, metadata={"x": "y"}), "header must be that of a numlp model"),
+    "newer format": (model_bytes(format=2), "format must be 1, got 2; a newer numlp may be needed"),
+    "tensor missing": (model_bytes({"layers.0.W": np.zeros((2, 2), np.float32)}), r"got layers\.0\.b missing"),
+    "tensor too many": (
+        model_bytes({"layers.0.W": np.zeros((2, 2), "f"), "layers.0.b": np.zeros(2, "f"), "z": np.zeros(1)}),
+        "got z not part of the architecture",
+    ),
+    "other shape": (
+        model_bytes({"layers.0.W": np.zeros((2, 3), "f"), "layers.0.b": np.zeros(2, "f")}),
+        r"layers\.0\.W must be float32 of shape \(2, 2\), got float32 of \(2, 3\)",
+    ),
+    "other dtype": (
+        model_bytes({"layers.0.W": np.zeros((2, 2)), "layers.0.b": np.zeros(2, "f")}),
+        r"layers\.0\.W must be float32 of shape \(2, 2\), got float64",
+    ),
+    "NaN": (
+        model_bytes({"layers.0.W": np.full((2, 2), np.nan, "f"), "layers.0.b": np.zeros(2, "f")}),
+        r"layers\.0\.W must hold finite numbers",
+    ),
+    "unknown layer": (model_bytes(network=config(layers=[{"type": "os.system"}])), "type must be one of Activation"),
+    "layer no dict": (model_bytes(network=config(layers=["rm"])), "type must be one of Activation, .*, got 'rm'"),
+    "bad argument": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": -1, "n_out": 2}])),
+        "arguments must fit Dense, .* n_in must be a whole number",
+    ),
+    "unknown argument": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2, "n_out": 2, "evil": 1}])),
+        "arguments must fit Dense",
+    ),
+    "huge layer": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": 10**9, "n_out": 10**9}])),
+        r"must be float32 of shape \(1000000000,",
+    ),
+    "no layers": (model_bytes(network=config(layers=[])), "tensors must be those of the architecture"),
+    "no dtype": (model_bytes(network={"layers": []}), "architecture must be a valid one"),
+    "unknown dtype": (model_bytes(network=config(dtype="float128x")), "architecture must be a valid one"),
+    "loss unknown": (model_bytes(network=config(loss={"type": "Evil"})), "type must be one of CrossEntropy"),
+    "class names": (model_bytes(network=config(class_names=["a"])), "class_names must have 2 names"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_model_file_gets_one_error_that_names_it(kind: str, tmp_path: Path) -> None:
+    data, text = WRONG[kind]
+    (tmp_path / "m").write_bytes(data)
+    with pytest.raises(CheckpointError, match=rf"(?s)^load: .*m: .*{text}"):
+        nl.load(tmp_path / "m")
+
+
+def test_every_truncation_and_every_flipped_header_bit_is_an_error_or_harmless(tmp_path: Path) -> None:
+    data = model_bytes()
+    good = nl.Network([nl.Dense(2, 2)], rng=0)
+    path = tmp_path / "m"
+    for n in range(len(data)):
+        path.write_bytes(data[:n])
+        with pytest.raises(CheckpointError):
+            nl.load(path)
+    end = 8 + int.from_bytes(data[:8], "little")
+    for k in range(0, 8 * end, 5):
+        flipped = bytearray(data)
+        flipped[k // 8] ^= 1 << k % 8
+        path.write_bytes(flipped)
+        try:
+            assert nl.load(path).params.shape == good.params.shape
+        except CheckpointError:
+            pass
+
+
+def test_missing_file_is_a_file_not_found_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        nl.load(tmp_path / "nothing")
