@@ -1,0 +1,55 @@
+"""The documents keep their word: their code runs, their links lead somewhere, their commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from numlp.cli import app
+
+ROOT = Path(__file__).parent.parent
+READMES = ("README.md", "README.zh-CN.md")
+DOCUMENTS = (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/results.md")
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_python_of_a_readme_runs(document: str, tmp_path: Path) -> None:
+    code = "\n".join(blocks(document, "python"))
+    process = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "'accuracy': 0.9" in process.stdout and "dW0" in process.stdout
+    assert (tmp_path / "digits.safetensors").exists()
+
+
+def test_readmes_have_the_same_code_and_commands() -> None:
+    first, second = READMES
+    for language in ("python", "console"):
+        pairs = zip(blocks(first, language), blocks(second, language), strict=True)
+        assert all(re.sub(r" *#.*", "", a) == re.sub(r" *#.*", "", b) for a, b in pairs)
+    assert blocks(first, "text") == blocks(second, "text")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith("https://"):
+            assert ((ROOT / document).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_commands_and_flags_of_a_readme_exist(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    named = re.findall(r"numlp ([a-z]+)[ `]", text)
+    assert set(named) == set(commands)
+    options = {flag for command in commands.values() for parameter in command.params for flag in parameter.opts}
+    assert set(re.findall(r"--[a-z-]+", text)) <= options
