@@ -57,7 +57,10 @@ class Run:
 
 
 class Callback:
-    """Override any of the five events; each is told the `Run`. Callbacks are called in the order given."""
+    """What training tells its listeners: override any of the five events.
+
+    Each event is told the `Run`. Callbacks are called in the order given to `fit`; what one raises ends the training.
+    """
 
     def on_fit_begin(self, run: Run) -> None:
         """Before the first step; the place to check settings."""

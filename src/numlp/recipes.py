@@ -41,8 +41,8 @@ class Recipe:
 
 
 _IMAGES = Recipe(
-    hidden=(512, 512), batch_norm=True, dropout=0.2, optimizer="AdamW", learning_rate=0.01, schedule="OneCycle",
-    epochs=12, batch_size=256,
+    hidden=(512, 512), batch_norm=True, dropout=0.2, label_smoothing=0.05, optimizer="AdamW", learning_rate=0.01,
+    schedule="OneCycle", weight_decay=0.1, epochs=12, batch_size=256,
 )  # fmt: skip
 
 # by name of the recipe, then by data set

@@ -193,7 +193,9 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
         facts = {"dataset": job.data.name, "recipe": job.name, **network.metrics, "seconds": seconds, "epochs": epochs}
         print(json.dumps({**facts, "parameters": network.params.size, "model": str(job.out), **more}))
     else:
-        print(f"test loss {test['loss']:.4f}  accuracy {test['accuracy']:.2%}  ({len(job.data.test.x):,} rows)")
+        smoothing = job.recipe.label_smoothing
+        note = f", label smoothing {smoothing:g} in the loss" if smoothing else ""
+        print(f"test loss {test['loss']:.4f}  accuracy {test['accuracy']:.2%}  ({len(job.data.test.x):,} rows{note})")
         print(f"saved {job.out} after {seconds:.1f} s")
     if interrupted:
         fail(f"interrupted; what was learnt is in {job.out}", 130)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import DTypeError, FormatError
+from numlp.errors import DTypeError, FormatError, ShapeError
 from numlp.files import replace_file
 
 TYPES: dict[int, np.dtype[Any]] = {
@@ -42,7 +42,7 @@ def magic_of(array: NDArray[Any]) -> int:
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> NDArray[Any]:
     """Return the array in an IDX file, plain or gzip (told by content, not by name), in native byte order.
 
-    Bounded: never reads more than the header declares plus one byte, whatever a compressed stream would expand to.
+    Bounded: never takes more than the header declares plus one byte, whatever a compressed stream would expand to.
 
     Parameters
     ----------
@@ -80,21 +80,22 @@ def _read(stream: BinaryIO | gzip.GzipFile, where: str, max_bytes: int) -> NDArr
     """Read header and data from an uncompressed stream."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0":
-        raise FormatError(f"{where}: magic number must be 0x0000TTDD (type, dimensions), got 0x{start.hex() or '-'}")
+        found = f"0x{start.hex()}" if start else "an empty file"
+        raise FormatError(f"{where}: magic number must be 0x0000TTDD (type, dimensions), got {found}")
     code, ndim = start[2], start[3]
     if code not in TYPES:
         known = ", ".join(f"0x{c:02x}" for c in TYPES)
         raise FormatError(f"{where}: element type must be one of {known}, got 0x{code:02x}")
+    if ndim > 64:  # NumPy's limit
+        raise FormatError(f"{where}: dimensions must be at most 64 in number, got {ndim}")
     header = stream.read(4 * ndim)
     if len(header) < 4 * ndim:
         raise FormatError(f"{where}: header must have {4 + 4 * ndim} bytes for {ndim} dimensions, got {4 + len(header)}")
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
     dtype = TYPES[code]
-    size = math.prod(shape) * dtype.itemsize
-    if size >= 1 << 63:
+    if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # NumPy refuses it even where a dimension is 0
         raise FormatError(f"{where}: dimensions must have a product below 2^63 bytes, got {shape}")
-    if ndim > 64:
-        raise FormatError(f"{where}: dimensions must be at most 64 in number, got {ndim}")
+    size = math.prod(shape) * dtype.itemsize
     if size > max_bytes:
         raise FormatError(
             f"{where}: data must be at most {max_bytes:,} bytes, got {shape} with {size:,}; pass max_bytes to allow more"
@@ -103,7 +104,8 @@ def _read(stream: BinaryIO | gzip.GzipFile, where: str, max_bytes: int) -> NDArr
     if stream.read(1):
         raise FormatError(f"{where}: file must end after {size:,} bytes of data, got trailing bytes")
     array = np.frombuffer(data, dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    native = dtype.newbyteorder("=")
+    return array if dtype == native else array.byteswap(inplace=True).view(native)  # in place: no second copy of the data
 
 
 def _read_exactly(stream: BinaryIO | gzip.GzipFile, size: int, where: str) -> bytearray:
@@ -127,7 +129,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     array
         uint8, int8, int16, int32, float32 or float64, up to 64 dimensions, each below 2^32.
 
-    Errors  DTypeError for another element type. OSError if the file cannot be written.
+    Errors  DTypeError for another element type, ShapeError for a longer dimension. OSError if the file cannot be written.
 
     Examples
     --------
@@ -142,6 +144,8 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     if code is None:
         known = ", ".join(str(dtype) for dtype in _CODES)
         raise DTypeError(f"write_idx: array must have one of the dtypes {known}, got {array.dtype}")
+    if max(array.shape, default=0) >= 1 << 32:
+        raise ShapeError(f"write_idx: array must have dimensions below 2^32, got {array.shape}")
     header = bytes([0, 0, code, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
     data = header + array.astype(TYPES[code]).tobytes()
     if os.fspath(path).endswith(".gz"):

@@ -21,24 +21,31 @@ class DataSet:
         self.num_examples = len(images)
         self.epochs_completed = 0
         self._rng = rng
-        self._order = np.arange(0)
+        self._order: NDArray[Any] | None = None
+        self._next = 0  # position in the order
 
     def next_batch(self, batch_size: int, shuffle: bool = True) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the next `batch_size` images and labels, as copies; goes on over the end of an epoch.
 
-        Each epoch has every row once, in a new order.
+        Each epoch has every row once, in a new order. `epochs_completed` grows with the first batch that takes a
+        row of the epoch after, as it always did.
 
         Errors  DTypeError, ArgumentError if batch_size is not a whole number from 1 to num_examples.
         """
         batch_size = check_count(batch_size, "next_batch", "batch_size", most=self.num_examples)
-        rows = self._order[:batch_size]
-        self._order = self._order[batch_size:]
-        if len(rows) < batch_size:
-            self.epochs_completed += len(rows) > 0 or self.epochs_completed > 0
-            order = self._rng.permutation(self.num_examples) if shuffle else np.arange(self.num_examples)
-            missing = batch_size - len(rows)
-            rows, self._order = np.concatenate([rows, order[:missing]]), order[missing:]
+        if self._order is None:
+            self._order = self._new_order(shuffle)
+        rows = self._order[self._next : self._next + batch_size]
+        self._next += len(rows)
+        missing = batch_size - len(rows)
+        if missing:
+            self.epochs_completed += 1
+            self._order, self._next = self._new_order(shuffle), missing
+            rows = np.concatenate([rows, self._order[:missing]])
         return self.images[rows], self.labels[rows]
+
+    def _new_order(self, shuffle: bool) -> NDArray[Any]:
+        return self._rng.permutation(self.num_examples) if shuffle else np.arange(self.num_examples)
 
 
 class DataSets(NamedTuple):
@@ -66,7 +73,7 @@ def read_data_sets(
     validation_size
         Rows taken from the head of the training files.
     seed
-        Of the order in which `next_batch` draws.
+        Of the orders in which `next_batch` draws.
 
     Errors  as `load_mnist`.
 
@@ -78,5 +85,5 @@ def read_data_sets(
     numlp.errors.ArgumentError: load_mnist: validation_size must be 0..59999, got -1
     """
     data = load_mnist(train_dir, one_hot=one_hot, validation_size=validation_size)
-    rng = np.random.default_rng(seed)
-    return DataSets(*(DataSet(split.x, split.y, rng) for split in (data.train, data.validation, data.test)))
+    splits, rngs = (data.train, data.validation, data.test), np.random.default_rng(seed).spawn(3)
+    return DataSets(*(DataSet(split.x, split.y, rng) for split, rng in zip(splits, rngs, strict=True)))

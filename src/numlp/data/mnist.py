@@ -1,6 +1,7 @@
 """MNIST, Fashion-MNIST and KMNIST: found in a folder or fetched, verified, read and split the classical way."""
 
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,17 +22,21 @@ NAMES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-_MAGIC = {"images": (0x803, "IDX3 uint8"), "labels": (0x801, "IDX1 uint8")}
+_MAGIC = {"images": 0x803, "labels": 0x801}
 _SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 
 
 class Source(NamedTuple):
-    """Where a data set comes from and what its four files must be, in the order of `NAMES`."""
+    """Where a data set comes from and what its four files must be, in the order of `NAMES`.
+
+    `unpacked` has the SHA-256 of the files as gzip unpacks them, which people also keep; () where it is not known.
+    """
 
     title: str
     mirrors: tuple[str, ...]
     files: tuple[RemoteFile, ...]
     class_names: tuple[str, ...]
+    unpacked: tuple[str, ...] = ()
 
 
 def _files(*facts: tuple[int, str]) -> tuple[RemoteFile, ...]:
@@ -54,6 +59,12 @@ SOURCES: dict[str, Source] = {
             (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
         ),
         tuple("0123456789"),
+        (
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
     ),
     # Source  Xiao, Rasul, Vollgraf 2017
     "fashion-mnist": Source(
@@ -86,14 +97,6 @@ SOURCES: dict[str, Source] = {
         ),
         ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     ),
-}
-
-# the unpacked MNIST files, which people also keep
-_UNPACKED = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
 
@@ -146,12 +149,13 @@ def load_mnist(
     """
     source = SOURCES[check_choice(dataset, SOURCES, "load_mnist", "dataset")]
     n_train = _SHAPES[0][0]
-    if isinstance(validation_size, bool) or not isinstance(validation_size, int):
+    if isinstance(validation_size, bool) or not isinstance(validation_size, int | np.integer):
         raise DTypeError(f"load_mnist: validation_size must be a whole number, got {validation_size!r}")
     if not 0 <= validation_size < n_train:
         raise ArgumentError(f"load_mnist: validation_size must be 0..{n_train - 1}, got {validation_size}")
     where = data_folder(dataset) if folder is None else Path(folder)
-    x, y, x_test, y_test = (_read(path) for path in locate(where, dataset, offline=offline, progress=progress))
+    found = locate(where, dataset, offline=offline, progress=progress)
+    x, y, x_test, y_test = (_read(path, i) for i, path in enumerate(found))
     x, y = _ready(x, y, one_hot, normalize)
     n = validation_size
     train, validation = Split(x[n:], y[n:]), Split(x[:n], y[:n])
@@ -178,7 +182,7 @@ def locate(folder: Path, dataset: str, *, offline: bool = False, progress: bool 
     Errors  as `load_mnist`.
     """
     source = SOURCES[dataset]
-    found = [_verified(folder, dataset, file, offline) for file in source.files]
+    found = [_verified(folder, dataset, i, offline) for i in range(len(NAMES))]
     try:
         for i, file in enumerate(source.files):
             if found[i] is None:
@@ -195,54 +199,67 @@ def locate(folder: Path, dataset: str, *, offline: bool = False, progress: bool 
     return [path for path in found if path is not None]
 
 
-def _verified(folder: Path, dataset: str, file: RemoteFile, offline: bool) -> Path | None:
-    """Return the path of a good file in `folder`, gzip or unpacked, or None; set a damaged one aside."""
-    for name, expected in ((file.name, file.sha256), (file.name[:-3], _unpacked_hash(dataset, file.name))):
+def _verified(folder: Path, dataset: str, i: int, offline: bool) -> Path | None:
+    """Return the path of the good file number `i` in `folder`, gzip or unpacked, or None; set a damaged one aside."""
+    source = SOURCES[dataset]
+    for name, expected in ((NAMES[i], source.files[i].sha256), (NAMES[i][:-3], (source.unpacked or [None] * 4)[i])):
         path = folder / name
         if not path.is_file():
             continue
         actual = sha256_of(path)
-        if expected in (actual, None):
+        if actual == expected:
             return path
-        _check_misplaced(path, dataset, file.name, actual)
+        _check_misplaced(path, dataset, actual)
+        if expected is None:  # read will check what can be checked: type, shape, labels
+            return path
+        mismatch = f"{path}: SHA256 mismatch, expected {expected}, got {actual}"
         if offline:
-            _log.warning("%s: SHA256 mismatch, expected %s, got %s", path, expected, actual)
+            _log.warning("%s", mismatch)
             continue
         bad = path.with_name(path.name + ".bad")
-        path.replace(bad)
-        _log.warning("%s: SHA256 mismatch, expected %s, got %s; moved to %s, downloading again", path, expected, actual, bad)
+        try:
+            path.replace(bad)
+        except OSError as error:
+            raise FormatError(f"{mismatch}; move it away, numlp cannot: {error.strerror}") from error
+        _log.warning("%s; moved to %s, downloading again", mismatch, bad.name)
     return None
 
 
-def _unpacked_hash(dataset: str, name: str) -> str | None:
-    return _UNPACKED[name[:-3]] if dataset == "mnist" else None
-
-
-def _check_misplaced(path: Path, dataset: str, name: str, actual: str) -> None:
+def _check_misplaced(path: Path, dataset: str, actual: str) -> None:
     """Raise FormatError if a file is whole, but another file of one of the data sets."""
-    known = {file.sha256: (title, file.name) for title, source in SOURCES.items() for file in source.files}
-    known |= {sha256: ("mnist", unpacked) for unpacked, sha256 in _UNPACKED.items()}
-    if actual not in known:
-        return
-    title, is_name = known[actual]
-    (magic, kind), (found, _) = (_MAGIC["images" if "images" in n else "labels"] for n in (name, is_name))
-    what = (
-        f"expected {kind} (magic 0x{magic:08x}), found 0x{found:08x}" if magic != found else f"expected {dataset}'s {name}"
-    )
-    raise FormatError(f"{path}: {what}: this is {is_name} of {title}; put each file under its own name and folder")
+    for source in SOURCES.values():
+        hashes = [file.sha256 for file in source.files]
+        for i, sha256 in (*enumerate(hashes), *enumerate(source.unpacked)):
+            if actual != sha256:
+                continue
+            advice = f"this is {NAMES[i]} of {source.title}, put each file under its own name and folder"
+            _check_magic(path, _MAGIC[_kind(NAMES[i])], advice)
+            raise FormatError(f"{path}: expected {path.name} of {SOURCES[dataset].title}, found another file; {advice}")
 
 
-def _read(path: Path) -> NDArray[Any]:
-    """Read one of the four files and check that it is what its name says."""
-    name = path.name if path.suffix == ".gz" else path.name + ".gz"
-    array = read_idx(path, max_bytes=60_000 * 28 * 28)
-    magic, kind = _MAGIC["images" if "images" in name else "labels"]
-    if magic_of(array) != magic:
-        raise FormatError(f"{path}: expected {kind} (magic 0x{magic:08x}), found 0x{magic_of(array):08x}")
-    shape = _SHAPES[NAMES.index(name)]
-    if array.shape != shape:
-        raise FormatError(f"{path}: data must have shape {shape}, got {array.shape}")
-    if "labels" in name and array.max() > 9:
+def _kind(name: str) -> str:
+    return "images" if "images" in name else "labels"
+
+
+def _check_magic(path: Path, found: int, advice: str) -> None:
+    """Raise FormatError unless `found` is the magic number that the name of the file promises."""
+    kind = _kind(path.name)
+    expected = _MAGIC[kind]
+    if found != expected:
+        names = {magic: f" ({name})" for name, magic in _MAGIC.items()}
+        raise FormatError(
+            f"{path}: {kind}: expected IDX{expected & 0xFF} uint8 (magic 0x{expected:08x}), "
+            f"found 0x{found:08x}{names.get(found, '')}; {advice}"
+        )
+
+
+def _read(path: Path, i: int) -> NDArray[Any]:
+    """Read file number `i` and check that it is what its name says."""
+    array = read_idx(path, max_bytes=math.prod(_SHAPES[0]))
+    _check_magic(path, magic_of(array), "put each file under its own name")
+    if array.shape != _SHAPES[i]:
+        raise FormatError(f"{path}: data must have shape {_SHAPES[i]}, got {array.shape}")
+    if array.ndim == 1 and array.max() > 9:
         raise FormatError(f"{path}: labels must be 0..9, got {array.max()} at row {array.argmax()}")
     return array
 

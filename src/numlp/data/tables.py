@@ -19,7 +19,9 @@ class Table(NamedTuple):
 
 
 def read_csv(path: str | os.PathLike[str]) -> Table:
-    """Return a CSV file of numbers; a first line that is not all numbers is taken as the column names.
+    """Return a CSV file of numbers; a first line with a cell that is no number is taken as the column names.
+
+    So a header in which every name is a number ("0,1,2") is taken as a row: give one column a name with a letter.
 
     Errors  FormatError naming line and column for what is not a finite number, a row of another length, an empty file or
         one that is not UTF-8 text; OSError if it cannot be read.
@@ -28,20 +30,17 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     names: tuple[str, ...] = ()
     rows: list[NDArray[np.float64]] = []
     for line, cells in _lines(path, where):
-        if not rows and not names and not _are_numbers(cells):
+        row = _numbers(cells)
+        if row is None and not rows and not names:
             names = tuple(cell.strip() for cell in cells)
             continue
         width = len(names) or len(rows[0] if rows else cells)
         if len(cells) != width:
             raise FormatError(f"{where} line {line}: row must have {width} columns, got {len(cells)}")
-        try:
-            row = np.array(cells, dtype=np.float64)
-        except ValueError:
-            row = np.array([np.nan])
-        if not np.isfinite(row).all():
-            column = next(i for i, cell in enumerate(cells) if not _are_numbers([cell]))
+        if row is None or not np.isfinite(row).all():
+            column = next(i for i, cell in enumerate(cells) if not _is_finite(cell))
             name = names[column] if names else column + 1
-            raise FormatError(f"{where} line {line} column {name!r}: {cells[column]!r} is not a finite number")
+            raise FormatError(f"{where} line {line} column {name!r}: {cells[column][:40]!r} is not a finite number")
         rows.append(row)
     if not rows:
         raise FormatError(f"{where}: file must have at least 1 row of numbers, got none")
@@ -51,11 +50,13 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (x, y): the other columns, and the column named `target`.
 
-    Errors  ArgumentError listing the columns if there is none of that name.
+    Errors  ArgumentError listing the columns if there is none of that name, or more than one.
     """
+    columns = ", ".join(table.names) if table.names else "no names: the file has no header line"
     if target not in table.names:
-        columns = ", ".join(table.names) if table.names else "no names: the file has no header line"
         raise ArgumentError(f"{where}: target must be one of the columns ({columns}), got {target!r}")
+    if table.names.count(target) > 1:  # the other one would give the answer away
+        raise ArgumentError(f"{where}: target must be one column, got {target!r} more than once in ({columns})")
     i = table.names.index(target)
     return np.delete(table.x, i, axis=1), table.x[:, i]
 
@@ -63,17 +64,30 @@ def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.floa
 def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells), without empty lines."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)
         try:
             for cells in reader:
                 if cells:
                     yield reader.line_num, cells
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise FormatError(f"{where} line {reader.line_num + 1}: file must be CSV text in UTF-8, got {error}") from error
+        except csv.Error as error:
+            raise FormatError(f"{where} line {reader.line_num}: file must be CSV text, got {error}") from error
+        except UnicodeDecodeError as error:  # the file is decoded ahead of the reader: the line is not known
+            byte = error.object[error.start]
+            raise FormatError(
+                f"{where}: file must be CSV text in UTF-8, got the byte 0x{byte:02x}, {error.reason}"
+            ) from error
 
 
-def _are_numbers(cells: list[str]) -> bool:
+def _numbers(cells: list[str]) -> NDArray[np.float64] | None:
+    """Return the cells as numbers, None if one is not a number."""
+    if "_" in "".join(cells):  # Python reads 1_000 as a number
+        return None
     try:
-        return all(np.isfinite(float(cell)) for cell in cells)
+        return np.array(cells, dtype=np.float64)
     except ValueError:
-        return False
+        return None
+
+
+def _is_finite(cell: str) -> bool:
+    number = _numbers([cell])
+    return number is not None and bool(np.isfinite(number).all())

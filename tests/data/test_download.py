@@ -1,0 +1,189 @@
+import errno
+import hashlib
+import logging
+import os
+import random
+import re
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from numlp.data import download
+from numlp.data.download import RemoteFile, fetch, sha256_of
+from numlp.errors import DownloadError
+
+NAME = "train-images-idx3-ubyte.gz"
+BODY = random.Random(0).randbytes(12_345)
+FILE = RemoteFile(NAME, len(BODY), hashlib.sha256(BODY).hexdigest())
+SIZED = "expected 12,345"
+
+BAD = {
+    "forbidden": "got HTTP status 403",
+    "missing": "got HTTP status 404",
+    "broken": "got HTTP status 500",
+    "page": f"got 26 bytes text/html, {SIZED}",
+    "page-unsized": f"got 26 bytes text/html, {SIZED}",
+    "empty": f"got 0 bytes application/gzip, {SIZED}",
+    "cut": f"got 500 bytes application/gzip, {SIZED}; the connection was cut",
+    "cut-chunk": f"got 500 bytes application/gzip, {SIZED}; the connection was cut",
+    "short": f"got 500 bytes application/gzip, {SIZED}",
+    "short-unsized": f"got 500 bytes application/gzip, {SIZED}",
+    "long": f"got 12,349 bytes application/gzip, {SIZED}",
+    "long-unsized": f"got more than 12,345 bytes application/gzip, {SIZED}",
+    "endless": f"got more than 12,345 bytes application/gzip, {SIZED}",
+    "other": "got other bytes, SHA256 mismatch",
+    "nonsense-length": f"got 500 bytes application/gzip, {SIZED}",
+    "to-http": "address must be https, got a redirect to another kind",
+    "to-file": "address must be https, got a redirect to another kind",
+    "circle": "got HTTP status 302",
+    "hangs-up": "no connection",
+    "no-http": "no connection",
+}
+GOOD = ("good", "unsized", "labelled", "chunked", "to-good")
+
+
+@pytest.fixture
+def served(web):
+    """Let the server have the file."""
+    web.server.files = {NAME: BODY}
+    return web
+
+
+@pytest.fixture
+def lines(caplog):
+    """Return a function that returns the lines logged so far."""
+    caplog.set_level(logging.INFO, logger="numlp")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "numlp"]
+
+
+def host(mirror):
+    return mirror.split("/")[2]
+
+
+def assert_has(folder, names=(NAME,)):
+    """The folder holds the whole file and no temporary one."""
+    assert sorted(os.listdir(folder)) == sorted(names)
+    for name in names:
+        assert (folder / name).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("behaviour", GOOD)
+def test_fetch_takes_the_file_as_it_is(served, tmp_path, lines, behaviour):
+    path = fetch(FILE, [served.mirror(behaviour)], tmp_path / "new" / "folder")
+    assert path == tmp_path / "new" / "folder" / NAME
+    assert_has(path.parent)
+    assert lines() == []
+
+
+@pytest.mark.parametrize("behaviour", BAD)
+def test_fetch_goes_on_to_the_next_mirror(served, tmp_path, lines, behaviour):
+    bad, good = served.mirror(behaviour), served.mirror("good")
+    assert fetch(FILE, [bad, good], tmp_path) == tmp_path / NAME
+    assert_has(tmp_path)
+    assert lines() == [f"{NAME} from {host(bad)}: {BAD[behaviour]}; trying mirror 2/2"]
+
+
+def test_fetch_goes_on_when_nobody_listens(served, closed_port, tmp_path, lines):
+    fetch(FILE, [closed_port, served.mirror("good")], tmp_path)
+    assert_has(tmp_path)
+    assert lines() == [f"{NAME} from {host(closed_port)}: no connection; trying mirror 2/2"]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}/good/", "ftp://127.0.0.1:{}/", "file:///etc/", "//127.0.0.1:{}/"])
+def test_fetch_opens_no_connection_but_https(served, tmp_path, lines, address):
+    address = address.format(served.server.http_port)
+    fetch(FILE, [address, served.mirror("good")], tmp_path)
+    assert_has(tmp_path)
+    assert f"address must be https, got {address}{NAME}; trying mirror 2/2" in lines()[0]
+
+
+def test_fetch_refuses_a_certificate_it_cannot_trust(served, tmp_path, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(DownloadError, match="certificate must be valid, got one that is not"):
+        fetch(FILE, [served.mirror("good")], tmp_path)
+    assert os.listdir(tmp_path) == []
+    assert served.server.asked == []
+
+
+@pytest.mark.parametrize(("behaviour", "reason"), [("stall", "got [0-9]+ bytes .*; no more came"), ("silent", "no answer")])
+def test_fetch_does_not_wait_for_ever(served, tmp_path, monkeypatch, lines, behaviour, reason):
+    real = requests.Session.get
+
+    def impatient(session, url, **options):  # only with the mirror that makes us wait
+        assert options["timeout"] == 30
+        return real(session, url, **{**options, "timeout": 0.3 if behaviour in url else 30})
+
+    monkeypatch.setattr(requests.Session, "get", impatient)
+    fetch(FILE, [served.mirror(behaviour), served.mirror("good")], tmp_path)
+    assert_has(tmp_path)
+    # on a machine under load even the first bytes of `stall` may come late
+    assert re.search(rf": ({reason}|no answer) for 30 seconds; trying mirror 2/2", lines()[0])
+
+
+def test_fetch_tries_the_mirrors_in_order_and_lists_every_attempt(served, closed_port, tmp_path, lines):
+    behaviours = ["missing", "page", "cut", "other", "to-http"]
+    mirrors = [*(served.mirror(name) for name in behaviours), closed_port]
+    with pytest.raises(DownloadError) as caught:
+        fetch(FILE, mirrors, tmp_path)
+    reasons = [*(BAD[name] for name in behaviours), "no connection"]
+    attempts = "; ".join(f"{host(mirror)}: {reason}" for mirror, reason in zip(mirrors, reasons, strict=True))
+    assert str(caught.value) == f"{NAME}: must come from one of 6 mirrors, got none; {attempts}"
+    assert served.server.asked == [f"/{name}/{NAME}" for name in behaviours]
+    assert [line.split()[-1] for line in lines()] == ["2/6", "3/6", "4/6", "5/6", "6/6", "connection"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_fetch_does_not_ask_a_second_mirror_without_need(served, tmp_path):
+    fetch(FILE, [served.mirror("good"), served.mirror("missing")], tmp_path)
+    assert served.server.asked == [f"/good/{NAME}"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_fetch_mode_follows_the_umask(served, tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        path = fetch(FILE, [served.mirror("good")], tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_fetch_names_a_full_disk(served, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download, "open", full, raising=False)
+    with pytest.raises(DownloadError, match="No space left on device"):
+        fetch(FILE, [served.mirror("good")], tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_fetch_by_many_at_once_ends_with_one_whole_file(served, tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda _: fetch(FILE, [served.mirror("good")], tmp_path), range(8)))
+    assert set(paths) == {tmp_path / NAME}
+    assert_has(tmp_path)
+
+
+def test_fetch_killed_on_the_way_leaves_no_file_under_the_name(served, tmp_path):
+    code = (
+        "import pathlib, sys; from numlp.data.download import *\n"
+        f"fetch(RemoteFile({NAME!r}, {FILE.size}, {FILE.sha256!r}), [sys.argv[1]], pathlib.Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, served.mirror("stall"), tmp_path])
+    try:
+        assert served.server.stalled.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (tmp_path / NAME).exists()
+    assert fetch(FILE, [served.mirror("good")], tmp_path).read_bytes() == BODY
+
+
+def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

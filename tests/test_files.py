@@ -1,0 +1,196 @@
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from numlp.files import replace_file
+
+OLD, NEW = b"old content", b"new content, longer than the old"
+# each call before the rename, and whether there was an old file; a new one gets its mode when it is opened
+CALLS = [(name, existed) for name in ("open", "write", "fsync", "close", "replace") for existed in (True, False)]
+CALLS += [("stat", True), ("chmod", True)]
+
+
+@pytest.fixture
+def umask():
+    """Return a function that sets the umask, and set it back after the test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def break_call(monkeypatch, name, code, call=1):
+    """Let call number `call` of os.<name> fail with the error number `code`."""
+    real, count = getattr(os, name), 0
+
+    def broken(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == call:
+            if name == "close":  # an error of close still closes, as the kernel does
+                real(*args, **kwargs)
+            raise OSError(code, os.strerror(code))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(os, name, broken)
+
+
+def test_replace_file_writes_a_new_and_replaces_an_old_file(tmp_path):
+    path = tmp_path / "a.bin"
+    replace_file(path, OLD)
+    assert path.read_bytes() == OLD
+    replace_file(str(path), NEW)
+    assert path.read_bytes() == NEW
+    replace_file(path, b"")
+    assert path.read_bytes() == b""
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG])
+@pytest.mark.parametrize(("name", "existed"), CALLS)
+def test_replace_file_failure_keeps_the_old_file_and_names_the_path(tmp_path, monkeypatch, name, code, existed):
+    path = tmp_path / "a.bin"
+    if existed:
+        path.write_bytes(OLD)
+        path.chmod(0o640)
+    break_call(monkeypatch, name, code)
+    with pytest.raises(OSError) as caught:
+        replace_file(path, NEW)
+    monkeypatch.undo()
+    assert caught.value.errno == code
+    assert caught.value.filename == str(path)
+    assert str(path) in str(caught.value)
+    assert os.listdir(tmp_path) == (["a.bin"] if existed else [])
+    if existed:
+        assert path.read_bytes() == OLD
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("name", ["open", "fsync"])
+def test_replace_file_failure_to_flush_the_folder_leaves_the_whole_new_file(tmp_path, monkeypatch, name):
+    path = tmp_path / "a.bin"
+    path.write_bytes(OLD)
+    break_call(monkeypatch, name, errno.EIO, call=2)
+    with pytest.raises(OSError, match=r"a\.bin") as caught:
+        replace_file(path, NEW)
+    monkeypatch.undo()
+    assert caught.value.errno == errno.EIO
+    assert path.read_bytes() == NEW
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_replace_file_accepts_a_file_system_that_cannot_flush_folders(tmp_path, monkeypatch, code):
+    break_call(monkeypatch, "fsync", code, call=2)
+    replace_file(tmp_path / "a.bin", NEW)
+    assert (tmp_path / "a.bin").read_bytes() == NEW
+
+
+def test_replace_file_shows_the_first_error_when_cleaning_up_fails_too(tmp_path, monkeypatch):
+    break_call(monkeypatch, "fsync", errno.ENOSPC)
+    break_call(monkeypatch, "unlink", errno.EROFS)
+    with pytest.raises(OSError, match="No space left on device"):
+        replace_file(tmp_path / "a.bin", NEW)
+
+
+def test_replace_file_cleans_up_when_interrupted(tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    path.write_bytes(OLD)
+
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(path, NEW)
+    monkeypatch.undo()
+    assert path.read_bytes() == OLD
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_replace_file_goes_on_after_a_short_write(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:5]))
+    replace_file(tmp_path / "a.bin", NEW)
+    assert (tmp_path / "a.bin").read_bytes() == NEW
+
+
+def test_replace_file_flushes_the_file_then_renames_then_flushes_the_folder(tmp_path, monkeypatch):
+    path, log = tmp_path / "a.bin", []
+    path.write_bytes(OLD)
+
+    def logged(name):
+        real = getattr(os, name)
+
+        def call(*args, **kwargs):
+            what = name
+            if name == "fsync":
+                what += " folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else " file"
+            log.append(what)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in ("open", "write", "chmod", "fsync", "close", "replace"):
+        monkeypatch.setattr(os, name, logged(name))
+    replace_file(path, NEW)
+    monkeypatch.undo()
+    assert log == ["open", "chmod", "write", "fsync file", "close", "replace", "open", "fsync folder", "close"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_replace_file_gives_a_new_file_the_mode_of_the_umask(tmp_path, umask, mask, mode):
+    umask(mask)
+    replace_file(tmp_path / "a.bin", NEW)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666, 0o444])
+def test_replace_file_keeps_the_mode_of_the_old_file(tmp_path, umask, mode):
+    path = tmp_path / "a.bin"
+    path.write_bytes(OLD)
+    path.chmod(mode)
+    umask(0o077)
+    replace_file(path, NEW)
+    assert path.read_bytes() == NEW
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_replace_file_follows_a_symbolic_link(tmp_path, existed):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    if existed:
+        (folder / "a.bin").write_bytes(OLD)
+    link = tmp_path / "link.bin"
+    link.symlink_to(Path("elsewhere") / "a.bin")
+    replace_file(link, NEW)
+    assert link.is_symlink()
+    assert (folder / "a.bin").read_bytes() == NEW
+    assert os.listdir(folder) == ["a.bin"]
+
+
+def test_replace_file_without_its_folder_names_the_path(tmp_path):
+    path = tmp_path / "missing" / "a.bin"
+    with pytest.raises(FileNotFoundError) as caught:
+        replace_file(path, NEW)
+    assert caught.value.filename == str(path)
+    assert not path.parent.exists()
+
+
+def test_replace_file_refuses_what_is_no_regular_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="Not a regular file"):
+        replace_file(tmp_path, NEW)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="Not a regular file"):
+        replace_file(tmp_path / "pipe", NEW)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_replace_file_takes_a_name_as_long_as_the_file_system_allows(tmp_path):
+    path = tmp_path / ("a" * 255)
+    replace_file(path, NEW)
+    assert path.read_bytes() == NEW
