@@ -49,7 +49,7 @@ def test_links_lead_somewhere(document: str) -> None:
 def test_commands_and_flags_of_a_readme_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    named = re.findall(r"numlp ([a-z]+)[ `]", text)
+    named = re.findall(r"[`$] ?numlp ([a-z]+)[ `]", text)
     assert set(named) == set(commands)
     options = {flag for command in commands.values() for parameter in command.params for flag in parameter.opts}
-    assert set(re.findall(r"--[a-z-]+", text)) <= options
+    assert set(re.findall(r"(?<![-\w])--[a-z][a-z-]+", text)) <= options

@@ -211,6 +211,8 @@ class SquaredError(Loss):
     def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
         """Equation (1)."""
         target = np.asarray(target)
+        if target.ndim == 1 and y.shape[1] == 1:
+            target = target[:, None]
         if target.shape != y.shape:
             raise ShapeError(f"SquaredError: target must have shape {y.shape}, got {target.shape}")
         if target.dtype.kind not in "fiu":

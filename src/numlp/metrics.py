@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import check_labels, check_same_length
+from numlp.errors import ShapeError, check_labels, check_same_length
 
 Array = NDArray[Any]
 
@@ -32,6 +32,8 @@ def accuracy(predicted: Array, labels: Array) -> float:
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     check_same_length(predicted, labels, "accuracy")
+    if predicted.shape != labels.shape:  # == would pair every row with every other one
+        raise ShapeError(f"accuracy: predicted must have the shape of labels, {labels.shape}, got {predicted.shape}")
     return np.mean(predicted == labels)
 
 

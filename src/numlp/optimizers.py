@@ -31,8 +31,8 @@ class Optimizer:
         if isinstance(learning_rate, Schedule):
             self._schedule = learning_rate
         else:
-            check_number(learning_rate, type(self).__name__, "learning_rate", above=0)
-            self._schedule = Constant(float(learning_rate))
+            self.learning_rate = check_number(learning_rate, type(self).__name__, "learning_rate", above=0)
+            self._schedule = Constant(self.learning_rate)
         self.n_steps = 0
         self.rate = 0.0
         self._scratch: Array | None = None
@@ -48,7 +48,7 @@ class Optimizer:
 
     def step(self, params: Array, grads: Array) -> None:
         """Update `params` in place. Without `start`, all parameters count as weights."""
-        if self._scratch is None or self._scratch.shape != params.shape:
+        if self._scratch is None or self._scratch.shape != params.shape or self._scratch.dtype != params.dtype:
             self.start(params)
         if self._total_steps is None and not isinstance(self._schedule, Constant):
             raise ArgumentError(

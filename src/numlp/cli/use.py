@@ -117,7 +117,9 @@ def _read_rows(network: nl.Network, path: Path) -> tuple[Any, str]:
         return read_png(path, (side, side))
     if head[:2] in (b"\0\0", b"\x1f\x8b"):
         array = nl.read_idx(path)
-        x = array.reshape(len(array), -1) if array.ndim > 1 else array
+        if array.ndim < 2 or array.size == 0:
+            raise FormatError(f"{path}: file must hold at least 1 row of numbers, got dimensions {array.shape}")
+        x = array.reshape(len(array), -1)
         return _as_pixels(x) if x.dtype == np.uint8 else (x, f"{len(x):,} rows")
     return _scaled_as_trained(network, read_csv(path).x)
 
@@ -126,8 +128,10 @@ def _read_labelled_csv(network: nl.Network, path: str, target: str | None) -> tu
     if target is None:
         raise ArgumentError("evaluate: --target must name the column of labels in a CSV file, got none")
     x, y = split_target(read_csv(path), target, path)
-    if (y != np.floor(y)).any():
-        raise FormatError(f"{path} column {target!r}: labels must be whole numbers, got {y[y != np.floor(y)][0]}")
+    wrong = y[(y != np.floor(y)) | (np.abs(y) > 1e9)]
+    if len(wrong) or not x.size:
+        found = wrong[0] if len(wrong) else "no other column"
+        raise FormatError(f"{path} column {target!r}: labels must be whole numbers beside other columns, got {found}")
     rows, note = _scaled_as_trained(network, x)
     return Split(rows, y.astype(np.int64)), note
 
