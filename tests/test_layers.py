@@ -241,3 +241,22 @@ def test_layer_without_a_forward_pass_says_so():
         network.forward(np.ones((1, 3), np.float32))
     with pytest.raises(NotImplementedError):
         network.layers[0].backward(np.ones((1, 3), np.float32))
+
+
+def test_batch_norm_backward_after_an_inference_pass_uses_the_running_values():
+    net = nl.Network([nl.Dense(3, 3), nl.BatchNorm(3)], rng=0, dtype="float64")
+    rng = np.random.default_rng(1)
+    net.layers[1].running_mean[...], net.layers[1].running_variance[...] = rng.normal(size=3), rng.uniform(1, 2, 3)
+    x, cotangent = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    net.forward(x, training=True)
+    net.forward(x, training=False)
+    net.backward(cotangent.copy())
+    stated, step = net.grads.copy(), rng.normal(size=net.params.shape)
+
+    def value(epsilon: float) -> float:
+        net.params += epsilon * step
+        result = float(np.sum(cotangent * net.forward(x, training=False)))
+        net.params -= epsilon * step
+        return result
+
+    assert stated @ step == pytest.approx((value(1e-6) - value(-1e-6)) / 2e-6, rel=1e-6)

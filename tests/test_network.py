@@ -1,5 +1,8 @@
+import copy
 import math
+import pickle
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -354,3 +357,38 @@ def test_network_starts_with_a_loss_near_that_of_a_guess():
     x, target = rows(500, 50, "float32"), np.random.default_rng(0).integers(10, size=500)
     value, _ = nl.SoftmaxCrossEntropy()(network.forward(x), target)
     assert math.log(10) - 0.1 < value < math.log(10) + 1.5
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
+def test_copy_is_a_network_of_its_own(duplicate):
+    layers = [nl.Dense(4, 6), nl.BatchNorm(6), nl.Activation(6, "relu"), nl.Dropout(6, 0.5), nl.Dense(6, 3)]
+    net = nl.Network(layers, rng=0, class_names="abc", l2=0.1)
+    x, y = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32), np.arange(20) % 3
+    nl.fit(net, (x, y), epochs=1)
+    twin = duplicate(net)
+    assert twin.to_config() == net.to_config()
+    assert not np.shares_memory(twin.params, net.params)
+    assert np.shares_memory(twin.layers[0].W, twin.params)
+    nl.fit(net, (x, y), epochs=2)
+    nl.fit(twin, (x, y), epochs=2)  # the same numbers, the same dropout masks, the same order of rows
+    assert twin.params.tobytes() == net.params.tobytes() and twin.state.tobytes() == net.state.tobytes()
+
+
+def test_forward_takes_what_becomes_an_array_and_refuses_the_rest_by_name():
+    net = nl.Network([nl.Dense(2, 2)], rng=0, dtype="float64")
+    assert net.forward([[1.0, 2.0]]).shape == (1, 2)
+    with pytest.raises(nl.errors.ShapeError, match=r"^Dense\(2 -> 2\)\.forward: x must have shape \(n, 2\), got \(2,\)"):
+        net.forward([1.0, 2.0])
+
+
+def test_l2_gradient_allocates_nothing_of_the_size_of_the_weights():
+    net = nl.Network([nl.Dense(300, 300)], rng=0, l2=0.1)
+    dy = np.zeros((2, 300), np.float32)
+    net.forward(np.zeros((2, 300), np.float32))
+    net.backward(dy)
+    tracemalloc.start()
+    net.backward(dy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64_000
+    np.testing.assert_allclose(net.layers[0].dW, 0.1 * net.layers[0].W, rtol=1e-6)

@@ -1,8 +1,5 @@
 """Fully connected neural networks written in NumPy: readable, proven, fast, safe."""
 
-from numlp import blas as _blas  # noqa: F401  first: it must run before NumPy is loaded
-
-# isort: split
 from numlp.callbacks import Callback, EarlyStopping, History
 from numlp.checkpoint import load, save
 from numlp.data.digits import load_digits

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from numlp.errors import CheckpointError
 
 
@@ -16,6 +18,7 @@ def to_config(part: Any) -> dict[str, Any]:
     config: dict[str, Any] = {"type": type(part).__name__}
     for name in inspect.signature(type(part)).parameters:
         value = getattr(part, name)
+        value = value.item() if isinstance(value, np.generic) else value
         config[name] = value if value is None or isinstance(value, int | float | str) else to_config(value)
     return config
 

@@ -88,8 +88,10 @@ class ClassificationLoss(Loss):
         """Return q (N, C), the smoothed target distribution, in a reused buffer."""
         where, (n, n_classes) = type(self).__name__, y.shape
         target = np.asarray(target)
-        if len(target) != n:
-            raise ShapeError(f"{where}: y has {n} rows, target has {len(target)}; they must be equal")
+        if target.ndim == 0 or len(target) != n:
+            raise ShapeError(
+                f"{where}: y has {n} rows, target has {len(target) if target.ndim else 'none'}; they must be equal"
+            )
         if self._q.shape[0] < n or self._q.shape[1] != n_classes or self._q.dtype != y.dtype:
             self._q = np.empty_like(y, order="C")
         q = self._q[:n]

@@ -32,6 +32,8 @@ def accuracy(predicted: Array, labels: Array) -> float:
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     check_same_length(predicted, labels, "accuracy")
+    if len(labels) == 0:
+        raise ShapeError(f"accuracy: labels must have at least 1 row, got {labels.shape}")
     if predicted.shape != labels.shape:  # == would pair every row with every other one
         raise ShapeError(f"accuracy: predicted must have the shape of labels, {labels.shape}, got {predicted.shape}")
     return np.mean(predicted == labels)

@@ -18,6 +18,7 @@ from numlp.errors import (
     check_matrix,
     check_number,
 )
+from numlp.kernels import reference as kernels
 from numlp.layers import LAYERS, Layer
 from numlp.losses import LOSSES, ClassificationLoss, Loss
 
@@ -105,6 +106,7 @@ class Network:
 
         Errors  ShapeError if x is not (N, n_in) or has more rows than `capacity`; DTypeError for another dtype.
         """
+        x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.n_in or len(x) == 0:
             check_matrix(x, f"{self.layers[0]}.forward", "x", self.n_in)
         if len(x) > self.capacity:
@@ -138,7 +140,7 @@ class Network:
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
         if self.l2:
-            self.grads[: self.n_weights] += self.l2 * self.params[: self.n_weights]
+            kernels.add_decay(self.grads[: self.n_weights], self.params[: self.n_weights], self.l2)
 
     def penalty(self) -> float:
         """Return l2 / 2 sum w^2, the second part of equation (2)."""
@@ -217,8 +219,24 @@ class Network:
         loss = None if config["loss"] is None else from_config(config["loss"], LOSSES)
         return cls(layers, rng, config["dtype"], loss=loss, class_names=config["class_names"], l2=config["l2"])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as architecture and numbers: layers copied one by one would lose their views of the arena."""
+        return _rebuild, (self.to_config(), *self.snapshot(), self.rng, self.metrics)
+
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
+
+
+def _rebuild(
+    config: dict[str, Any], params: Array, state: Array, rng: np.random.Generator, metrics: dict[str, dict[str, float]]
+) -> Network:
+    """Build the network that `Network.__reduce__` described."""
+    next_draws = rng.bit_generator.state
+    network = Network.from_config(config, rng)
+    network.restore((params, state))
+    rng.bit_generator.state = next_draws
+    network.metrics = metrics
+    return network
 
 
 def _check_layers(layers: tuple[Layer, ...]) -> None:

@@ -45,7 +45,7 @@ def relu(z: Array, out: Array) -> None:
 
 
 def relu_backward(dy: Array, y: Array, out: Array) -> None:
-    """dz = dy where y > 0, else 0; at the kink the derivative is taken as 0."""
+    """dz = dy [y > 0]; at the kink the derivative is taken as 0."""
     for rows in _blocks(y.shape):
         np.multiply(dy[rows], y[rows] > 0, out=out[rows])
 
@@ -183,6 +183,24 @@ def batch_norm_backward(
     dx *= gamma * inverse
 
 
+def standardize(x: Array, mean: Array, inverse: Array, gamma: Array, beta: Array, x_hat: Array, out: Array) -> None:
+    """x_hat = (x - mean) inverse,  y = gamma x_hat + beta, column by column: batch norm with given values."""
+    np.subtract(x, mean, out=x_hat)
+    x_hat *= inverse
+    np.multiply(x_hat, gamma, out=out)
+    out += beta
+
+
+def standardize_backward(
+    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, dx: Array | None
+) -> None:
+    """dbeta = sum_n dy, dgamma = sum_n dy x_hat, dx = gamma inverse dy; skips a dx of None."""
+    np.einsum("no,no->o", dy, x_hat, out=dgamma)
+    dy.sum(axis=0, out=dbeta)
+    if dx is not None:
+        np.multiply(dy, gamma * inverse, out=dx)
+
+
 # Optimizers: flat arrays, updated in place; `scratch` is as long as the parameters.
 
 
@@ -228,3 +246,10 @@ def adam(
     np.divide(m, scratch, out=scratch)
     scratch *= learning_rate / (1 - beta1**step)
     params -= scratch
+
+
+def add_decay(grads: Array, params: Array, l2: float) -> None:
+    """g <- g + l2 p: the gradient of l2 / 2 sum p^2."""
+    for start in range(0, len(params), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        grads[part] += l2 * params[part]

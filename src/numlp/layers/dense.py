@@ -1,0 +1,173 @@
+"""What every layer promises, and the layer that this is all about."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp.activations import ACTIVATIONS
+from numlp.arena import Parameter
+from numlp.errors import ArgumentError, check_choice, check_count
+from numlp.initializers import INITIALIZERS
+
+Array = NDArray[Any]
+
+
+class Layer:
+    """One step of a network: (N, n_in) -> (N, n_out), and the way back.
+
+    A layer is built with explicit sizes and owns no numbers; the network that takes it in gives it views of its
+    flat arrays (`bind`): a parameter `W` and its gradient `dW`.
+
+    Buffer contract
+    1. `reserve(batch_size)` allocates every buffer; a batch of n <= batch_size rows uses `buffer[:n]`.
+    2. `forward` returns a view that is valid until the next `forward`; it may keep a reference to `x` and never
+       writes to it.
+    3. `backward(dy)` belongs to the last `forward`, in its mode, and comes once. It may overwrite `dy`, assigns gradients
+       (never accumulates) and returns the gradient of x as a view; where `reserve` was told `need_dx=False`, nobody
+       reads it, and it may be None.
+    4. A steady step allocates nothing of the size of a batch.
+    5. Parameters are written in place only.
+
+    The shape and dtype of `x` are checked by the network, at the door. A subclass keeps each constructor argument
+    as an attribute of the same name (config.py).
+    """
+
+    n_in: int
+    n_out: int
+    dtype: np.dtype[Any]
+    need_dx: bool
+    _bound = False
+
+    def parameters(self) -> Sequence[Parameter]:
+        """Name, shape and role of each array this layer needs."""
+        return ()
+
+    def bind(
+        self,
+        values: Mapping[str, Array],
+        gradients: Mapping[str, Array],
+        rng: np.random.Generator,
+        dtype: np.dtype[Any],
+    ) -> None:
+        """Take in the views of parameters and gradients, and draw the initial values from `rng`."""
+        if self._bound:
+            raise ArgumentError(f"{self}: a layer must belong to one network, got a second one; build a new layer")
+        self._bound = True
+        self.dtype = dtype
+        for name, view in values.items():
+            setattr(self, name, view)
+        for name, view in gradients.items():
+            setattr(self, "d" + name, view)
+        self.initialize(rng)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Write the initial parameters into the views; a layer that draws in training keeps `rng`."""
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate the buffers for up to `batch_size` rows."""
+        self.need_dx = need_dx
+
+    def accepts(self, dtype: np.dtype[Any]) -> bool:
+        """Whether `forward` takes x of this dtype: its own, nothing else."""
+        return dtype == self.dtype
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return y for x (N, n_in)."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array | None:
+        """Assign the gradients of the parameters and return dx, or None if nobody needs it."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._label()})"
+
+    def _label(self) -> str:
+        return str(self.n_in)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what is missing when a layer is used before a network gave it parameters and buffers."""
+        if name.startswith("__") or self._bound:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__}: {name} must come from a network, got none; build Network([layer])")
+
+
+class Dense(Layer):
+    """Affine map and pointwise activation.
+
+        z = x W + b,  y = f(z)                                           (1)
+        dz = dy * f'(z);  dW = x^T dz;  db = sum_n dz;  dx = dz W^T      (2)
+
+    Shapes  x (N, I), W (I, O), b (O,), y (N, O); C-contiguous, dtype of the network.
+    Errors  ShapeError if x is not (N, I) or N > capacity; DTypeError if the dtype differs (raised by the network).
+    Source  Rumelhart, Hinton, Williams 1986, eq. 1-7.
+
+    Parameters
+    ----------
+    n_in, n_out
+        I and O.
+    activation
+        f: identity, relu, sigmoid, tanh or softmax.
+    initializer
+        How W is drawn (initializers.py); None takes the one that suits the activation. b starts at zero.
+
+    Examples
+    --------
+    >>> import numpy as np, numlp as nl
+    >>> network = nl.Network([nl.Dense(2, 3, "relu")], rng=0)
+    >>> network.forward(np.ones((5, 2), np.float32)).shape
+    (5, 3)
+    """
+
+    W: Array
+    b: Array
+    dW: Array
+    db: Array
+
+    def __init__(self, n_in: int, n_out: int, activation: str = "identity", initializer: str | None = None) -> None:
+        self.n_in = check_count(n_in, "Dense", "n_in")
+        self.n_out = check_count(n_out, "Dense", "n_out")
+        self.activation = check_choice(activation, ACTIVATIONS, "Dense", "activation")
+        self.initializer = initializer
+        if initializer is not None:
+            check_choice(initializer, INITIALIZERS, "Dense", "initializer")
+        self._f = ACTIVATIONS[activation]
+
+    def parameters(self) -> Sequence[Parameter]:
+        """W (I, O) is a weight, b (O,) a bias."""
+        return (Parameter("W", (self.n_in, self.n_out), "weight"), Parameter("b", (self.n_out,), "bias"))
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Draw W, and zero b."""
+        draw = INITIALIZERS[self.initializer or self._f.initializer]
+        self.W[...] = draw((self.n_in, self.n_out), rng, self.dtype)
+        self.b.fill(0)
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate y and, if needed, dx."""
+        super().reserve(batch_size, need_dx)
+        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1)."""
+        self._x, y = x, self._y[: len(x)]
+        np.matmul(x, self.W, out=y)
+        y += self.b
+        self._f.apply(y, y)
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Equation (2); dz overwrites dy. The first layer of a network saves the product for dx, which nobody reads."""
+        n = len(dy)
+        dz = dy
+        self._f.backward(dy, self._y[:n], dz)
+        np.matmul(self._x.T, dz, out=self.dW)
+        np.add.reduce(dz, axis=0, out=self.db)
+        return np.matmul(dz, self.W.T, out=self._dx[:n]) if self.need_dx else None
+
+    def _label(self) -> str:
+        sizes = f"{self.n_in} -> {self.n_out}"
+        return sizes if self.activation == "identity" else f"{sizes}, {self.activation}"

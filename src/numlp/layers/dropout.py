@@ -1,0 +1,64 @@
+"""Dropout."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp.errors import check_count, check_number
+from numlp.kernels import reference as kernels
+from numlp.layers.dense import Layer
+
+Array = NDArray[Any]
+
+
+class Dropout(Layer):
+    """In training, set each number to zero with probability `rate` and scale the rest up; else do nothing.
+
+        mask ~ Bernoulli(1 - rate) / (1 - rate),  y = x * mask,  dx = dy * mask      (1)
+
+    Shapes  x, y (N, O).
+    Source  Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014 (inverted form).
+
+    Parameters
+    ----------
+    n_in
+        O.
+    rate
+        In [0, 1).
+    """
+
+    def __init__(self, n_in: int, rate: float) -> None:
+        self.n_in = self.n_out = check_count(n_in, "Dropout", "n_in")
+        self.rate = check_number(rate, "Dropout", "rate", low=0, below=1)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Keep the generator: masks are drawn from it."""
+        self._rng = rng
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate y, the mask and the random numbers behind it."""
+        super().reserve(batch_size, need_dx)
+        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._mask = np.empty_like(self._y)
+        self._random = np.empty((batch_size, self.n_out), np.float32)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1)."""
+        self._active = training and self.rate > 0
+        if not self._active:
+            return x
+        n = len(x)
+        random = self._random[:n]
+        self._rng.random(dtype=np.float32, out=random)
+        kernels.dropout(x, random, self.rate, self._mask[:n], self._y[:n])
+        return self._y[:n]
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return dx = dy * mask, in the place of dy."""
+        if self._active:
+            dy *= self._mask[: len(dy)]
+        return dy
+
+    def _label(self) -> str:
+        return f"{self.n_in}, {self.rate:g}"
