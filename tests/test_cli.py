@@ -102,7 +102,9 @@ def test_flags_change_the_recipe(tmp_path: Path) -> None:
 
 def test_recipe_tutorial_searches_the_widths_and_trains_the_best_on_both(tmp_path: Path) -> None:
     out = succeeds("train", "digits", "--recipe", "tutorial", cwd=tmp_path)
-    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["hidden", "100", "200", "300"]
+    lines = out.splitlines()
+    assert lines[1] == "learning rate 0.0003 on the loss summed over 1,257 rows, which is 0.3771 on its mean"
+    assert [line.split()[0] for line in lines[2:6]] == ["hidden", "100", "200", "300"]
     assert "<- best" in out and "new weights on train + validation for 200 epochs" in out
     net = nl.load(tmp_path / "digits.safetensors")
     assert len(net.layers) == 3 and net.metrics["test"]["accuracy"] > 0.94

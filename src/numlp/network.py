@@ -21,6 +21,7 @@ from numlp.errors import (
 from numlp.kernels import reference as kernels
 from numlp.layers import LAYERS, Layer
 from numlp.losses import LOSSES, ClassificationLoss, Loss
+from numlp.progress import progress_bar
 
 Array = NDArray[Any]
 
@@ -155,27 +156,32 @@ class Network:
             rows = slice(start, start + batch_size)
             yield rows, self.forward(x[rows].astype(self.batch_dtype(x), copy=False))
 
-    def outputs(self, x: Any) -> Array:
+    def outputs(self, x: Any, progress: bool = True) -> Array:
         """Return a copy of the outputs (n, n_out) for any number of rows; numbers of another dtype are converted.
+
+        A bar is shown if it takes more than a second, stderr is a terminal and `progress` allows it.
 
         Errors  ShapeError, DTypeError, ArgumentError (NaN or infinite numbers) about x.
         """
         x = check_matrix(x, "predict", "x", self.n_in)
         check_finite(x, "predict", "x")
         out = np.empty((len(x), self.n_out), self.dtype)
-        for rows, y in self.chunks(x):
-            out[rows] = y
+        with progress_bar(len(x), "predicting", progress, unit="row") as bar:
+            for rows, y in self.chunks(x):
+                out[rows] = y
+                if bar is not None:
+                    bar.update(len(y))
         return out
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: Any, progress: bool = True) -> Array:
         """Return for each row the label (n,) if the network has learnt classes, else its outputs (n, n_out).
 
         Errors  as `outputs`.
         """
-        y = self.outputs(x)
+        y = self.outputs(x, progress)
         return y.argmax(axis=1) if self.loss is not None and self.loss.classifies else y
 
-    def predict_proba(self, x: Any) -> Array:
+    def predict_proba(self, x: Any, progress: bool = True) -> Array:
         """Return the probability of each class (n, n_out); a row sums to one.
 
         Errors  ArgumentError if the network has not learnt classes; else as `outputs`.
@@ -185,7 +191,7 @@ class Network:
                 f"Network.predict_proba: loss must be a classification loss, got {type(self.loss).__name__}; "
                 "fit the network with one, or pass loss=SoftmaxCrossEntropy() to Network"
             )
-        return self.loss.probabilities(self.outputs(x))
+        return self.loss.probabilities(self.outputs(x, progress))
 
     def batch_dtype(self, x: Array) -> np.dtype[Any]:
         """Return the dtype in which rows of `x` enter: their own if the first layer takes it, else the network's."""

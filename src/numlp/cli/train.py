@@ -176,6 +176,9 @@ def _search(job: _Job, grid: dict[str, Any]) -> None:
         nl.fit(network, train, progress=not job.quiet, **fit_options(chosen, train))
         return network
 
+    if recipe.summed_loss:
+        rows, rate = len(job.data.train.x), recipe.learning_rate
+        job.say(f"learning rate {rate:g} on the loss summed over {rows:,} rows, which is {rate * rows:g} on its mean")
     result = nl.search(train_one, job.data, grid, progress=not job.quiet)
     job.say(str(result))
     if result.network is None:

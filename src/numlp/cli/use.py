@@ -37,7 +37,7 @@ def evaluate(
     else:
         rows, note = load(dataset, data_dir, offline, quiet).test, f"the test rows of {dataset}"
     figures = nl.evaluate(network, rows, progress=not quiet)
-    counts = nl.confusion_matrix(network.predict(rows.x), rows.y, network.n_out)
+    counts = nl.confusion_matrix(network.predict(rows.x, progress=not quiet), rows.y, network.n_out)
     if as_json:
         print(json.dumps({**figures, "rows": len(rows.x), "confusion_matrix": counts.tolist()}))
         return
@@ -61,7 +61,7 @@ def predict(
     """Print the class of each row of a file, and how sure the model is."""
     network = nl.load(model)
     x, note = _read_rows(network, source)
-    probabilities = network.predict_proba(x)
+    probabilities = network.predict_proba(x, progress=not quiet)
     names = network.class_names or tuple(str(k) for k in range(network.n_out))
     labels = probabilities.argmax(axis=1)
     if as_json:
