@@ -160,7 +160,7 @@ def test_one_step_can_be_read_in_seven_files_and_1200_lines() -> None:
 
 def test_two_calls_lead_from_the_public_name_to_matmul() -> None:
     assert "layer.forward(x, training)" in inspect.getsource(nl.Network.forward)
-    assert "np.matmul(x, self.W, out=y)" in inspect.getsource(nl.Dense.forward)
+    assert "np.matmul(x, self.W, out=z)" in inspect.getsource(nl.Dense.forward)
 
 
 def test_loop_stands_unwrapped_in_training() -> None:

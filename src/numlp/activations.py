@@ -11,14 +11,17 @@ Array = NDArray[Any]
 
 
 class Activation(NamedTuple):
-    """`apply(z, out)` writes y = f(z); `backward(dy, y, out)` writes dz = dy * f'(z), told the output y.
+    """`apply(z, out)` writes y = f(z); `backward(dy, kept, out)` writes dz = dy * f'(z).
 
-    Both may work in place. `initializer` names the weights that keep the variance of a signal through f.
+    `kept` is the output y, so that y may take the place of z; only where f'(z) cannot be told from y it is the input z, and
+    `keeps_input` says so. Both may work in place (`backward` on dy). `initializer` names the weights that keep the variance
+    of a signal through f.
     """
 
     apply: Callable[[Array, Array], None]
     backward: Callable[[Array, Array, Array], None]
     initializer: str
+    keeps_input: bool = False
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -148,7 +148,7 @@ class _Step:
             return []
         f, z, y = ACTIVATIONS[layer.activation], self.inputs[i] @ layer.W + layer.b, np.empty_like(dy)
         dz = np.empty_like(dy)
-        f.backward(dy, self.inputs[i + 1], dz)
+        f.backward(dy, z if f.keeps_input else self.inputs[i + 1], dz)
 
         def value() -> float:
             f.apply(z, y)

@@ -92,7 +92,7 @@ def softmax_backward(dy: Array, y: Array, out: Array) -> None:
         out *= y
 
 
-# Losses: both the mean over the batch and its gradient.
+# Losses: the loss of each row and its gradient; the mean over the rows is taken by `Loss`, in one place.
 
 
 def one_hot(labels: Array, smoothing: float, out: Array) -> None:
@@ -102,42 +102,35 @@ def one_hot(labels: Array, smoothing: float, out: Array) -> None:
     out[np.arange(n), labels] = 1 - smoothing + smoothing / n_classes
 
 
-def softmax_cross_entropy(z: Array, q: Array, dz: Array) -> float:
-    """Return L = 1/N sum_n (log sum_c exp z_nc - sum_c q_nc z_nc) and write dz = (softmax(z) - q) / N.
+def softmax_cross_entropy(z: Array, q: Array, losses: Array, dz: Array) -> None:
+    """l_n = log sum_c exp z_nc - sum_c q_nc z_nc,  dz = softmax(z) - q.
 
     The rows of q sum to one. With m the row maximum, log sum exp z = m + log sum exp (z - m), which cannot overflow.
     """
-    n = len(z)
     with np.errstate(under="ignore"):
         np.subtract(z, z.max(axis=1, keepdims=True), out=dz)
         expected = np.einsum("nc,nc->n", q, dz)
         np.exp(dz, out=dz)
         total = dz.sum(axis=1, keepdims=True)
-        value = np.mean(np.log(total[:, 0]) - expected, dtype=np.float64)
+        np.subtract(np.log(total[:, 0]), expected, out=losses)
         dz /= total
         dz -= q
-        dz /= n
-    return float(value)
 
 
-def cross_entropy(p: Array, q: Array, dp: Array) -> float:
-    """Return L = -1/N sum_n sum_c q_nc log p_nc and write dp = -q / (p N); p is kept above the smallest normal number."""
-    n = len(p)
+def cross_entropy(p: Array, q: Array, losses: Array, dp: Array) -> None:
+    """l_n = -sum_c q_nc log p_nc,  dp = -q / p; p is kept above the smallest normal number."""
     np.maximum(p, np.finfo(p.dtype).tiny, out=dp)
-    value = 0.0
     for rows in _blocks(p.shape):
-        value -= float(np.vdot(q[rows], np.log(dp[rows])))
+        np.einsum("nc,nc->n", q[rows], -np.log(dp[rows]), out=losses[rows])
     np.divide(q, dp, out=dp)
-    dp /= -n
-    return value / n
+    np.negative(dp, out=dp)
 
 
-def squared_error(y: Array, target: Array, dy: Array) -> float:
-    """Return L = 1/N sum_n sum_c (y_nc - t_nc)^2 / 2 and write dy = (y - t) / N."""
+def squared_error(y: Array, target: Array, losses: Array, dy: Array) -> None:
+    """l_n = sum_c (y_nc - t_nc)^2 / 2,  dy = y - t."""
     np.subtract(y, target, out=dy)
-    value = 0.5 * float(np.mean(np.einsum("nc,nc->n", dy, dy), dtype=np.float64))
-    dy /= len(y)
-    return value
+    np.einsum("nc,nc->n", dy, dy, out=losses)
+    losses *= 0.5
 
 
 # Layers without a matrix product.

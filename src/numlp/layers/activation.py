@@ -41,11 +41,12 @@ class Activation(Layer):
         """Return y = f(x)."""
         y = self._y[: len(x)]
         self._f.apply(x, y)
+        self._kept = x if self._f.keeps_input else y
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Return dx = dy * f'(x), in the place of dy."""
-        self._f.backward(dy, self._y[: len(dy)], dy)
+        self._f.backward(dy, self._kept, dy)
         return dy
 
     def _label(self) -> str:

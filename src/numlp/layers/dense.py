@@ -146,24 +146,25 @@ class Dense(Layer):
         self.b.fill(0)
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
-        """Allocate y and, if needed, dx."""
+        """Allocate y, z where it is not y, and dx if needed."""
         super().reserve(batch_size, need_dx)
         self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._z = np.empty_like(self._y) if self._f.keeps_input else self._y
         self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
-        self._x, y = x, self._y[: len(x)]
-        np.matmul(x, self.W, out=y)
-        y += self.b
-        self._f.apply(y, y)
+        self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
+        np.matmul(x, self.W, out=z)
+        z += self.b
+        self._f.apply(z, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dz overwrites dy. The first layer of a network saves the product for dx, which nobody reads."""
         n = len(dy)
         dz = dy
-        self._f.backward(dy, self._y[:n], dz)
+        self._f.backward(dy, self._z[:n], dz)
         np.matmul(self._x.T, dz, out=self.dW)
         np.add.reduce(dz, axis=0, out=self.db)
         return np.matmul(dz, self.W.T, out=self._dx[:n]) if self.need_dx else None

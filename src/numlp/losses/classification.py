@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 
 from numlp.errors import (
     ArgumentError,
-    DTypeError,
     ShapeError,
     check_finite,
     check_labels,
-    check_matrix,
     check_number,
     check_real,
 )
@@ -23,12 +21,16 @@ Array = NDArray[Any]
 class Loss:
     """A mean over the rows of a batch, L(y, target), and dL/dy.
 
-    The division by N is in the value *and* in the gradient: the printed loss is the function being minimised.
+        L = sum_n w_n l_n / sum_n w_n,  l_n the loss of row n, w_n its weight (1 if none is given)
+
+    The division by N (or sum w) is in the value *and* in the gradient, and stands here alone: the printed loss is the
+    function being minimised. A loss states l_n and dl_n/dy.
     `dy` is a buffer of the loss, valid until its next call; a network's `backward` may overwrite it.
     """
 
     classifies = False
     _dy: Array = np.empty((0, 0))
+    _losses: Array = np.empty(0)
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Check all targets of a data set once and return them as batches will want them.
@@ -37,15 +39,36 @@ class Loss:
         """
         raise NotImplementedError
 
-    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
-        """Return (L, dL/dy) for outputs y (N, C)."""
+    def __call__(self, y: Array, target: Array, weight: Array | None = None) -> tuple[float, Array]:
+        """Return (L, dL/dy) for outputs y (N, C), targets as `prepare` gives them, and weights (N,) >= 0 of the rows."""
+        if self._dy.shape[0] < len(y) or self._dy.shape[1:] != y.shape[1:] or self._dy.dtype != y.dtype:
+            self._dy, self._losses = np.empty_like(y, order="C"), np.empty(len(y), y.dtype)
+        dy, losses = self._dy[: len(y)], self._losses[: len(y)]
+        weight = self._rows(y, np.asarray(target), weight, losses, dy)
+        if weight is None:
+            dy /= len(y)
+            return float(losses.mean(dtype=np.float64)), dy
+        share = self._share(weight, len(y))
+        dy *= share[:, None].astype(y.dtype)
+        return float(share @ losses), dy
+
+    def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
+        """Write l_n into `losses` (N,) and dl_n/dy_n into `dy` (N, C), no mean taken; return the weights to use.
+
+        The weights are `weight` as it came, or what the loss makes of it (class weights). Checks that the target belongs
+        to y by shape; `prepare` has looked at its values.
+        """
         raise NotImplementedError
 
-    def _buffer(self, y: Array) -> Array:
-        """Return a reused array like `y` for the gradient."""
-        if self._dy.shape[0] < len(y) or self._dy.shape[1:] != y.shape[1:] or self._dy.dtype != y.dtype:
-            self._dy = np.empty_like(y, order="C")
-        return self._dy[: len(y)]
+    def _share(self, weight: Array, n: int) -> Array:
+        """Return w_n / sum w (N,) float64."""
+        where, weight = type(self).__name__, np.asarray(weight, np.float64)
+        if weight.shape != (n,):
+            raise ShapeError(f"{where}: weight must have shape ({n},), got {weight.shape}")
+        total = weight.sum()
+        if not (weight.min() >= 0 and 0 < total < np.inf):
+            raise ArgumentError(f"{where}: weight must hold numbers of at least 0 with a sum above 0, got {weight}")
+        return weight / total
 
 
 class ClassificationLoss(Loss):
@@ -135,10 +158,9 @@ class SoftmaxCrossEntropy(ClassificationLoss):
     (0.6931, [[-0.5, 0.5]])
     """
 
-    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
-        """Equations (1) and (2)."""
-        dy = self._buffer(y)
-        return kernels.softmax_cross_entropy(y, self._distribution(y, target), dy), dy
+    def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
+        kernels.softmax_cross_entropy(y, self._distribution(y, target), losses, dy)
+        return weight
 
     def probabilities(self, y: Array) -> Array:
         """Return softmax(y)."""
@@ -173,54 +195,10 @@ class CrossEntropy(ClassificationLoss):
     (0.6931, [[-2.0, -0.0]])
     """
 
-    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
-        """Equation (1)."""
-        dy = self._buffer(y)
-        return kernels.cross_entropy(y, self._distribution(y, target), dy), dy
+    def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
+        kernels.cross_entropy(y, self._distribution(y, target), losses, dy)
+        return weight
 
     def probabilities(self, y: Array) -> Array:
         """Return y, which are probabilities already."""
         return y.copy()
-
-
-class SquaredError(Loss):
-    """Half the squared distance to the target: the loss for numbers.
-
-        L = 1/N sum_n sum_c (y_nc - t_nc)^2 / 2,  dL/dy = (y - t) / N    (1)
-
-    Shapes  y, target (N, C); target (N,) for C = 1.
-    Units   half the square of the target's unit.
-    Errors  ShapeError, DTypeError, ArgumentError for a target that does not fit.
-    Source  Legendre 1805.
-
-    Examples
-    --------
-    >>> import numpy as np, numlp as nl
-    >>> value, dy = nl.SquaredError()(np.array([[3.0]]), np.array([[1.0]]))
-    >>> value, dy.tolist()
-    (2.0, [[2.0]])
-    """
-
-    def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
-        """Return the target as `dtype`, of shape (N, C)."""
-        target = np.asarray(target)
-        if target.ndim == 1 and n_outputs == 1:
-            target = target[:, None]
-        target = check_matrix(target, where, "y", n_outputs)
-        check_finite(target, where, "y")
-        return target.astype(dtype)
-
-    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
-        """Equation (1)."""
-        target = np.asarray(target)
-        if target.ndim == 1 and y.shape[1] == 1:
-            target = target[:, None]
-        if target.shape != y.shape:
-            raise ShapeError(f"SquaredError: target must have shape {y.shape}, got {target.shape}")
-        if target.dtype.kind not in "fiu":
-            raise DTypeError(f"SquaredError: target must hold real numbers, got dtype {target.dtype}")
-        dy = self._buffer(y)
-        return kernels.squared_error(y, target, dy), dy
-
-
-LOSSES: dict[str, type[Loss]] = {loss.__name__: loss for loss in (SoftmaxCrossEntropy, CrossEntropy, SquaredError)}
