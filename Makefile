@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oracle lock clean
+.PHONY: demo test oracle oracle-live lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
@@ -32,9 +32,18 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 oracle:
 	$(PYTHON) tests/oracle/make.py
 
+# PyTorch itself, in an environment of its own, computes them again and compares
+oracle-live: .venv-torch/.installed
+	.venv-torch/bin/python tests/oracle/make.py --check
+
+.venv-torch/.installed: constraints.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 numpy safetensors
+	touch $@
+
 # write the versions now installed for development into constraints.txt
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -174,7 +174,7 @@ WRONG = {
     "no layers": (model_bytes(network=config(layers=[])), "tensors must be those of the architecture"),
     "no dtype": (model_bytes(network={"layers": []}), "architecture must be a valid one"),
     "unknown dtype": (model_bytes(network=config(dtype="float128x")), "architecture must be a valid one"),
-    "loss unknown": (model_bytes(network=config(loss={"type": "Evil"})), "type must be one of CrossEntropy"),
+    "loss unknown": (model_bytes(network=config(loss={"type": "Evil"})), "type must be one of AbsoluteError"),
     "class names": (model_bytes(network=config(class_names=["a"])), "class_names must have 2 names"),
 }
 

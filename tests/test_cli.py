@@ -201,7 +201,7 @@ BAD: dict[str, tuple[int, list[str], str]] = {
     "unknown data set": (2, ["train", "digts"], "numlp: train: dataset must be one of digits, fashion-mnist, kmnist, mnist, got 'digts'; did you mean 'digits'?"),
     "unknown recipe": (2, ["train", "digits", "--recipe", "tutorail"], "did you mean 'tutorial'?"),
     "unknown activation": (2, ["train", "digits", "--activation", "rellu"], "did you mean 'relu'?"),
-    "unknown optimizer": (2, ["train", "digits", "--optimizer", "adamm"], "numlp: train: --optimizer must be one of Adam, AdamW, SGD, got 'adamm'"),
+    "unknown optimizer": (2, ["train", "digits", "--optimizer", "adamm"], "Lion, NAdam, RAdam, RMSprop, SGD, got 'adamm'; did you mean 'Adam'?"),
     "unknown dtype": (2, ["train", "digits", "--dtype", "float16"], "Network: dtype must be one of float32, float64, got 'float16'"),
     "hidden 0": (2, ["train", "digits", "--hidden", "0"], "--hidden must be whole numbers of at least 1 such as 512,512, got '0'"),
     "hidden text": (2, ["train", "digits", "--hidden", "big"], "--hidden must be whole numbers of at least 1 such as 512,512, got 'big'"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import numlp as nl
-from numlp.errors import ArgumentError, DTypeError
+from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from numlp.layers import LAYERS
 
 
@@ -19,6 +19,18 @@ from numlp.layers import LAYERS
         (nl.Pixels(784), "Pixels(784)"),
         (nl.Dropout(128, 0.5), "Dropout(128, 0.5)"),
         (nl.BatchNorm(128), "BatchNorm(128)"),
+        (nl.Dense(784, 128, "relu", parametrization="ntk"), "Dense(784 -> 128, relu, ntk)"),
+        (nl.PReLU(128), "PReLU(128)"),
+        (nl.PReLU(128, shared=True), "PReLU(128, shared)"),
+        (nl.ParametricActivation(128, "mish"), "ParametricActivation(128, mish)"),
+        (nl.AlphaDropout(128, 0.05), "AlphaDropout(128, 0.05)"),
+        (nl.GaussianNoise(128, 0.1), "GaussianNoise(128, 0.1)"),
+        (nl.LayerNorm(128), "LayerNorm(128)"),
+        (nl.RMSNorm(128), "RMSNorm(128)"),
+        (nl.Scale(128), "Scale(128)"),
+        (nl.Standardize(128), "Standardize(128)"),
+        (nl.Embedding(5, {0: (7, 3)}), "Embedding(5 -> 7)"),
+        (nl.Residual([nl.LayerNorm(8), nl.Dense(8, 8, "silu")]), "Residual(LayerNorm(8), Dense(8 -> 8, silu))"),
     ],
 )
 def test_layer_shows_its_sizes(layer, text):
@@ -44,6 +56,66 @@ def test_layer_shows_its_sizes(layer, text):
         (lambda: nl.BatchNorm(3, 1), ArgumentError, "BatchNorm: momentum must be a number above 0 and below 1, got 1"),
         (lambda: nl.BatchNorm(3, 0.1, 0), ArgumentError, "BatchNorm: epsilon must be a number above 0, got 0"),
         (lambda: nl.BatchNorm(3, 0.1, np.nan), ArgumentError, "BatchNorm: epsilon must be a number above 0, got nan"),
+        (lambda: nl.PReLU(0), ArgumentError, "PReLU: n_in must be a whole number of at least 1, got 0"),
+        (lambda: nl.PReLU(3, 1), DTypeError, "PReLU: shared must be True or False, got 1"),
+        (lambda: nl.AlphaDropout(3, 1), ArgumentError, "AlphaDropout: rate must be a number at least 0 and below 1, got 1"),
+        (lambda: nl.GaussianNoise(3, -1), ArgumentError, "GaussianNoise: std must be a number at least 0, got -1"),
+        (lambda: nl.LayerNorm(3, 0), ArgumentError, "LayerNorm: epsilon must be a number above 0, got 0"),
+        (lambda: nl.RMSNorm(3, 0), ArgumentError, "RMSNorm: epsilon must be a number above 0, got 0"),
+        (lambda: nl.Scale(0), ArgumentError, "Scale: n_in must be a whole number of at least 1, got 0"),
+        (lambda: nl.Standardize(0), ArgumentError, "Standardize: n_in must be a whole number of at least 1, got 0"),
+        (
+            lambda: nl.Dense(3, 2, initializer="he_normal", parametrization="ntk"),
+            ArgumentError,
+            "Dense: initializer must be None with parametrization='ntk', got 'he_normal'",
+        ),
+        (
+            lambda: nl.Embedding(3, {}),
+            DTypeError,
+            "Embedding: columns must be {index: (cardinality, dimension)} with at least one entry, got {}",
+        ),
+        (
+            lambda: nl.Embedding(3, 5),
+            DTypeError,
+            "Embedding: columns must be {index: (cardinality, dimension)} with at least one entry, got 5",
+        ),
+        (
+            lambda: nl.Embedding(3, {1: 5}),
+            DTypeError,
+            "Embedding: columns must be {index: (cardinality, dimension)} with at least one entry, got {1: 5}",
+        ),
+        (
+            lambda: nl.Embedding(3, {3: (5, 2)}),
+            ArgumentError,
+            "Embedding: columns must be {index: (cardinality, dimension)} with an index from 0 to 2, got 3",
+        ),
+        (
+            lambda: nl.Embedding(3, [(0, 5, 2), (0, 5, 1)]),
+            ArgumentError,
+            "Embedding: columns must be {index: (cardinality, dimension)} with each index once, got 0 twice",
+        ),
+        (
+            lambda: nl.Embedding(3, {0: (0, 2)}),
+            ArgumentError,
+            "Embedding: cardinality must be a whole number of at least 1, got 0",
+        ),
+        (lambda: nl.Residual([]), ArgumentError, "Residual: layers must hold at least 1 layer, got none"),
+        (lambda: nl.Residual(["Dense"]), DTypeError, "Residual: layer 0 must be a Layer, got 'Dense'"),
+        (
+            lambda: nl.Residual([nl.Dense(4, 3), nl.Dense(3, 5)]),
+            ShapeError,
+            "Residual: layer 0 Dense(4 -> 3) must take 5 inputs, the outputs of layer 1 Dense(3 -> 5), got 4",
+        ),
+        (
+            lambda: nl.Residual([nl.Dense(4, 3), nl.Dense(2, 4)]),
+            ShapeError,
+            "Residual: layer 1 Dense(2 -> 4) must take 3 inputs, the outputs of layer 0 Dense(4 -> 3), got 2",
+        ),
+        (
+            lambda: nl.Residual([nl.Scale(4)] * 2),
+            ArgumentError,
+            "Residual: layer 1 Scale(4) must belong to one network, got a second one; build a new layer",
+        ),
     ],
 )
 def test_layer_rejects_arguments_out_of_range(build, error, message):
@@ -260,3 +332,253 @@ def test_batch_norm_backward_after_an_inference_pass_uses_the_running_values():
         return result
 
     assert stated @ step == pytest.approx((value(1e-6) - value(-1e-6)) / 2e-6, rel=1e-6)
+
+
+def test_parametric_activation_takes_pointwise_functions_only():
+    for name in ("softmax", "log_softmax"):
+        with pytest.raises(ArgumentError, match=rf"^ParametricActivation: activation must be one of .*, got '{name}'"):
+            nl.ParametricActivation(3, name)
+
+
+@pytest.mark.parametrize(
+    ("layer", "values"),
+    [
+        (nl.PReLU(3), {"alpha": [0.25] * 3}),
+        (nl.PReLU(3, shared=True), {"alpha": [0.25]}),
+        (nl.ParametricActivation(3, "tanh"), {"alpha": [1] * 3}),
+        (nl.LayerNorm(3), {"gamma": [1] * 3, "beta": [0] * 3}),
+        (nl.RMSNorm(3), {"gamma": [1] * 3}),
+        (nl.Scale(3), {"gamma": [1] * 3}),
+        (nl.Standardize(3), {"mean": [0] * 3, "std": [1] * 3}),
+    ],
+    ids=repr,
+)
+def test_layer_starts_where_its_docstring_says_and_is_never_decayed(layer, values):
+    network = nl.Network([layer], rng=0)
+    assert {name: view.tolist() for name, view in network.arena.values[0].items()} == values
+    assert network.n_weights == 0
+
+
+def test_ntk_weights_are_standard_normal_and_give_the_same_spread_at_any_width():
+    spreads = []
+    for width in (10, 1000):
+        dense = nl.Dense(width, 2000, parametrization="ntk")
+        network = nl.Network([dense], rng=0, dtype="float64")
+        assert dense.W.std() == pytest.approx(1, abs=0.02)
+        assert not dense.b.any()
+        x = np.random.default_rng(1).normal(size=(1, width))
+        spreads.append(network.forward(x).std() / np.sqrt(np.mean(x**2)))
+    np.testing.assert_allclose(spreads, 1, atol=0.05)
+
+
+def test_alpha_dropout_keeps_mean_and_variance():
+    layer = nl.AlphaDropout(200, 0.3)
+    nl.Network([layer], rng=0)
+    x = np.random.default_rng(1).normal(size=(1000, 200)).astype(np.float32)
+    y = layer.forward(x, training=True)
+    assert y.mean() == pytest.approx(0, abs=0.01)
+    assert y.var() == pytest.approx(1, abs=0.02)
+    dropped = np.unique(y, return_counts=True)[1].max()  # they all have one value
+    assert dropped / y.size == pytest.approx(0.3, abs=0.01)
+
+
+def test_gaussian_noise_has_the_spread_it_is_told():
+    layer = nl.GaussianNoise(200, 0.5)
+    nl.Network([layer], rng=0)
+    y = layer.forward(np.full((1000, 200), 3, np.float32), training=True)
+    assert y.mean() == pytest.approx(3, abs=0.01)
+    assert y.std() == pytest.approx(0.5, abs=0.01)
+
+
+def test_embedding_sums_the_gradients_of_repeated_codes():
+    layer = nl.Embedding(3, {2: (4, 1), 0: (3, 2)})
+    nl.Network([layer], rng=0, dtype="float64")
+    layer.reserve(8, need_dx=True)
+    x = np.array([[1, 0.5, 3], [1, -0.5, 0], [2, 9, 3.0]])
+    y = layer.forward(x)
+    assert y.shape == (3, 4)
+    np.testing.assert_array_equal(y[:, 0], x[:, 1])
+    np.testing.assert_array_equal(y[:, 1], layer.table2[[3, 0, 3], 0])
+    np.testing.assert_array_equal(y[:, 2:], layer.table0[[1, 1, 2]])
+    dx = layer.backward(np.array([[1.0, 2, 3, 4], [10, 20, 30, 40], [100, 200, 300, 400]]))
+    assert layer.dtable2.ravel().tolist() == [20, 0, 0, 202]
+    assert layer.dtable0.tolist() == [[0, 0], [33, 44], [300, 400]]
+    assert dx.tolist() == [[0, 1, 0], [0, 10, 0], [0, 100, 0]]
+
+
+def test_embedding_may_be_described_either_way():
+    by_index, by_row = nl.Embedding(3, {2: (4, 1), np.int64(0): (3, 2)}), nl.Embedding(3, [[2, 4, 1], (0, 3, 2)])
+    assert by_index.columns == by_row.columns == ((2, 4, 1), (0, 3, 2))
+    assert [p.name for p in by_row.parameters()] == ["table2", "table0"]
+
+
+@pytest.mark.parametrize(("code", "shown"), [(3, "3"), (-1, "-1"), (0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf")])
+def test_embedding_names_the_first_code_that_is_none(code, shown):
+    network = nl.Network([nl.Embedding(2, {1: (3, 2)}), nl.Dense(3, 1)], rng=0)
+    before = network.forward(np.ones((3, 2), np.float32)).copy()
+    x = np.array([[0, 1], [0, code], [0, code]], np.float32)
+    message = f"Embedding(2 -> 3).forward: column 1 of x must hold whole numbers 0..2, got {shown} at row 1"
+    with pytest.raises(ArgumentError, match=f"^{re.escape(message)}$"):
+        network.forward(x)
+    np.testing.assert_array_equal(network.forward(np.ones((3, 2), np.float32)), before)
+
+
+def test_embedding_is_asked_before_anything_happens():
+    network = nl.Network([nl.Embedding(2, {1: (3, 2)}), nl.Dense(3, 1)], rng=0, loss=nl.SquaredError())
+    before = network.params.tobytes()
+    x, y = np.zeros((300, 2)), np.zeros((300, 1))
+    x[250, 1] = 3
+    for where, call in (
+        ("fit", lambda: nl.fit(network, (x, y), loss=nl.SquaredError(), batch_size=10, epochs=1)),
+        ("evaluate", lambda: nl.evaluate(network, (x, y))),
+        ("predict", lambda: network.predict(x)),
+    ):
+        with pytest.raises(ArgumentError, match=f"^{where}: column 1 of x must hold whole numbers 0..2, got 3 at row 250$"):
+            call()
+    assert network.params.tobytes() == before
+
+
+def test_layers_that_scale_by_themselves_are_trained_on_raw_columns_without_a_warning():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(5000, 300, size=(20, 2)), rng.normal(size=(20, 1))
+    for layers in ([nl.Standardize(2).fit(x)], [nl.Embedding(2, {0: (7, 1)}), nl.Standardize(2)]):
+        x[:, 0] = rng.integers(7, size=20)
+        network = nl.Network([*layers, nl.Dense(2, 1)], rng=0)
+        nl.fit(network, (x, y), loss=nl.SquaredError(), optimizer=nl.SGD(1e-9), epochs=1, batch_size=10)
+
+
+def test_embedding_learns_a_table():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.integers(5, size=400), rng.normal(size=400)])
+    y = np.array([3.0, -1, 4, -1, 5])[x[:, 0].astype(int)][:, None] + 2 * x[:, 1:]
+    network = nl.Network([nl.Embedding(2, {0: (5, 1)}), nl.Dense(2, 1)], rng=0)
+    nl.fit(network, (x, y), loss=nl.SquaredError(), optimizer=nl.Adam(0.05), epochs=60, batch_size=50)
+    assert np.abs(network.outputs(x) - y).max() < 0.05
+
+
+def test_standardize_gives_mean_zero_and_variance_one_and_zero_for_a_constant_column():
+    x = np.random.default_rng(0).normal(5, 3, size=(5000, 3))
+    x[:, 1] = 0.1  # the rounded mean of so many is not 0.1
+    layer = nl.Standardize(3).fit(x)
+    network = nl.Network([layer], dtype="float64")
+    network.reserve(len(x))
+    y = network.forward(x)
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(y.std(axis=0), [1, 0, 1], atol=1e-12)
+    assert layer.std[1] == 0
+    assert network.forward(np.full((1, 3), 7.0))[0, 1] == 0
+    assert layer.backward(np.ones((1, 3)))[0, 1] == 0
+
+
+def test_standardize_may_be_fitted_before_or_after_a_network_takes_it_in(tmp_path):
+    x = np.random.default_rng(0).normal(5, 3, size=(50, 2))
+    early = nl.Network([nl.Standardize(2).fit(x)])
+    late = nl.Network([nl.Standardize(2)])
+    late.layers[0].fit(x)
+    given = nl.Network([nl.Standardize(2).give(x.mean(axis=0), x.std(axis=0))])
+    nl.save(early, tmp_path / "m.safetensors")
+    loaded = nl.load(tmp_path / "m.safetensors")
+    for network in (late, loaded):
+        assert network.outputs(x).tobytes() == early.outputs(x).tobytes()
+    np.testing.assert_allclose(given.outputs(x), early.outputs(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda s: s.fit(np.ones((4, 3))), ShapeError, "Standardize.fit: x must have shape (n, 2), got (4, 3)"),
+        (
+            lambda s: s.fit([[1.0, np.nan]]),
+            ArgumentError,
+            "Standardize.fit: x must hold finite numbers, got 1 NaN or infinite, the first nan at x[0, 1]",
+        ),
+        (lambda s: s.give([0], [1, 1]), ShapeError, "Standardize.give: mean must have shape (2,), got (1,)"),
+        (lambda s: s.give([0, 0], 1), ShapeError, "Standardize.give: std must have shape (2,), got ()"),
+        (
+            lambda s: s.give([0, 0], [1, -1]),
+            ArgumentError,
+            "Standardize.give: std must hold numbers at least 0, got -1.0",
+        ),
+    ],
+)
+def test_standardize_says_what_does_not_fit(call, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        call(nl.Standardize(2))
+
+
+def residual_network():
+    inner = nl.Residual([nl.Dense(6, 6, "mish"), nl.Dropout(6, 0.3)])
+    block = nl.Residual([nl.BatchNorm(5), nl.Dense(5, 6, "gelu"), inner, nl.Dense(6, 5)])
+    return nl.Network([nl.Dense(4, 5), block, nl.Dense(5, 3)], rng=0)
+
+
+def test_residual_comes_back_from_its_file_with_nested_names(tmp_path):
+    network = residual_network()
+    x = np.random.default_rng(1).normal(size=(7, 4)).astype(np.float32)
+    network.forward(x, training=True)
+    names = ["0.gamma", "0.beta", "0.running_mean", "0.running_variance", "1.W", "1.b", "2.0.W", "2.0.b", "3.W", "3.b"]
+    assert list(network.arena.values[1]) == names
+    assert network.layers[1].layers[2].layers[0].W is network.arena.values[1]["2.0.W"]
+    nl.save(network, tmp_path / "m.safetensors")
+    loaded = nl.load(tmp_path / "m.safetensors")
+    assert repr(loaded.layers) == repr(network.layers)
+    assert loaded.params.tobytes() == network.params.tobytes()
+    assert loaded.state.tobytes() == network.state.tobytes()
+    assert loaded.outputs(x).tobytes() == network.outputs(x).tobytes()
+
+
+def test_residual_is_trained_with_everything_in_it():
+    network = residual_network()
+    before = {name: view.copy() for name, view in network.arena.values[1].items()}
+    rng = np.random.default_rng(1)
+    nl.fit(network, (rng.normal(size=(40, 4)), rng.integers(3, size=40)), optimizer=nl.SGD(0.1), epochs=1, batch_size=20)
+    for name, view in network.arena.values[1].items():
+        assert not np.array_equal(view, before[name]), name
+
+
+def test_residual_around_a_foreign_layer_is_not_saved(tmp_path):
+    class Mine(nl.Scale):
+        pass
+
+    network = nl.Network([nl.Residual([nl.Dense(3, 3), Mine(3)])], rng=0)
+    with pytest.raises(CheckpointError, match=r"^save: layer 0 must be one of Activation, .*, got Mine\(3\)$"):
+        nl.save(network, tmp_path / "m.safetensors")
+    assert not any(tmp_path.iterdir())
+
+
+def test_residual_before_every_trained_layer_computes_no_dx():
+    block = nl.Residual([nl.Activation(3, "tanh"), nl.Dense(3, 3), nl.Dropout(3, 0.5)])
+    network = nl.Network([block, nl.Dense(3, 2)], rng=0)
+    y = network.forward(np.ones((4, 3), np.float32), training=True)
+    network.backward(np.ones_like(y))
+    assert not block.layers[1].need_dx
+    assert block.dtype == np.float32 and np.abs(network.arena.gradients[0]["1.W"]).max() > 0
+
+
+def test_new_layers_are_explained_with_right_gradients(capsys):
+    layers = [
+        nl.Embedding(3, {0: (4, 2)}),
+        nl.Standardize(4),
+        nl.Scale(4),
+        nl.Residual([nl.LayerNorm(4), nl.Dense(4, 4, "gelu"), nl.GaussianNoise(4, 0.1)]),
+        nl.ParametricActivation(4, "silu"),
+        nl.Dense(4, 4, "log_softmax", parametrization="ntk"),
+        nl.AlphaDropout(4, 0.2),
+        nl.RMSNorm(4),
+        nl.PReLU(4),
+        nl.Dense(4, 2),
+    ]
+    network = nl.Network(layers, rng=0)
+    nl.explain_step(network, nl.SoftmaxCrossEntropy(), np.array([[1, 0.5, -1], [3, 0.1, 2.0]]), np.array([0, 1]))
+    text = capsys.readouterr().out
+    for title in (
+        "dtable00 of Embedding(3 -> 4)",
+        "d1.W3 of Residual",
+        "z5 = a4 W5 / sqrt(4) + b5",
+        "dW5 = a4^T dz5 / sqrt(4)",
+    ):
+        assert title in text
+    pairs = [line.split("  |  ") for line in text.splitlines() if "  |  " in line]
+    assert len(pairs) > 40
+    for stated, numeric in pairs:
+        np.testing.assert_allclose([float(v) for v in stated.split()], [float(v) for v in numeric.split()], atol=2e-4)

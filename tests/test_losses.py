@@ -57,8 +57,9 @@ def test_loss_mean_over_the_batch_is_in_value_and_gradient(variant, kind):
 def test_loss_of_a_batch_is_the_mean_of_its_rows(variant, kind):
     y, target = draw_loss(variant, kind, 5, 3)
     loss = variant.build()
-    rows = [loss(y[n : n + 1], target[n : n + 1])[0] for n in range(5)]
-    assert loss(y, target)[0] == pytest.approx(np.mean(rows), rel=1e-13)
+    rows = [(loss(y[n : n + 1], target[n : n + 1])[0], loss.total_weight) for n in range(5)]
+    mean = sum(value * weight for value, weight in rows) / sum(weight for _, weight in rows)  # class weights differ
+    assert loss(y, target)[0] == pytest.approx(mean, rel=1e-13)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -259,3 +260,205 @@ def test_loss_without_an_equation_says_so():
         nl.Loss().prepare(np.zeros((1, 1)), 1, FLOAT64, "fit")
     with pytest.raises(NotImplementedError):
         nl.losses.ClassificationLoss().probabilities(np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "n_outputs", "error", "message"),
+    [
+        (
+            nl.Huber(),
+            [0, 1, 2],
+            3,
+            ShapeError,
+            "fit: y must have shape (n, 3), got (3,) integers; labels want a classification loss, such as "
+            "SoftmaxCrossEntropy()",
+        ),
+        (nl.AbsoluteError(), [["a"]], 1, DTypeError, "fit: y must hold real numbers, got dtype <U1"),
+        (nl.Poisson(), [1, 2, -1, -3], 1, ArgumentError, "fit: y must hold counts of at least 0, got -1 at row 2"),
+        (nl.Gamma(), [[1.0, 2], [0, 1]], 2, ArgumentError, "fit: y must hold numbers above 0, got 0 at row 1"),
+        (nl.Tweedie(), [0.0, -0.5], 1, ArgumentError, "fit: y must hold numbers of at least 0, got -0.5 at row 1"),
+        (
+            nl.Pinball([0.1, 0.9]),
+            [1.0],
+            3,
+            ShapeError,
+            "fit: Pinball must have 1 output for each of 2 quantiles, got 3",
+        ),
+        (nl.Pinball([0.1, 0.9]), [[1.0, 2.0]], 2, ShapeError, "fit: y must have shape (n, 1), got (1, 2)"),
+        (nl.GaussianNLL(), [1.0], 3, ShapeError, "fit: GaussianNLL must have 2 outputs for each number, got 3"),
+        (nl.GaussianNLL(), [[1.0, 2.0]], 2, ShapeError, "fit: y must have shape (n, 1), got (1, 2)"),
+        (nl.SigmoidCrossEntropy(), [0, 1, 2], 1, ArgumentError, "fit: y must hold numbers from 0 to 1, got 2 at row 2"),
+        (
+            nl.SigmoidCrossEntropy(),
+            [[0, 1.0], [0.5, -0.25]],
+            2,
+            ArgumentError,
+            "fit: y must hold numbers from 0 to 1, got -0.25 at row 1",
+        ),
+        (
+            nl.SigmoidCrossEntropy(),
+            [0, 1, 2],
+            3,
+            ShapeError,
+            "fit: y must have shape (n, 3), a 0 or 1 for each output, got (3,); one label a row wants SoftmaxCrossEntropy()",
+        ),
+        (
+            nl.SigmoidCrossEntropy(positive_weights=[1, 2]),
+            [0, 1],
+            1,
+            ShapeError,
+            "fit: positive_weights must have 1 numbers, one for each output, got 2",
+        ),
+        (
+            nl.SoftmaxCrossEntropy(class_weights=[1, 2]),
+            [0, 1, 2],
+            3,
+            ShapeError,
+            "fit: class_weights must have 3 numbers, one for each output, got 2",
+        ),
+        (nl.Hinge(), [[0, 1.0]], 2, ShapeError, "fit: y must be labels of shape (n,), got (1, 2)"),
+        (nl.Hinge(), [0, 3], 3, ArgumentError, f"fit: y must be integer {LABELS}, got 2 different labels (0, 3), "),
+        (nl.Focal(), [0, 3], 3, ArgumentError, f"fit: y must be integer {LABELS}, got 2 different labels (0, 3), "),
+        (
+            nl.KLDivergence(),
+            [[0.5, 0.5], [0.5, 0.25]],
+            2,
+            ArgumentError,
+            "fit: each row of y must be a distribution (not negative, sum 1), got row 1 with sum 0.75 and minimum 0.25",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nl.Loss) else None,
+)
+def test_prepare_names_the_first_row_that_does_not_fit(loss, target, n_outputs, error, message):
+    with pytest.raises(error) as caught:
+        loss.prepare(target, n_outputs, FLOAT64, "fit")
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: nl.Huber(0), ArgumentError, "Huber: delta must be a number above 0, got 0"),
+        (lambda: nl.Focal(-1), ArgumentError, "Focal: gamma must be a number at least 0, got -1"),
+        (lambda: nl.Hinge(0), ArgumentError, "Hinge: margin must be a number above 0, got 0"),
+        (lambda: nl.Tweedie(2), ArgumentError, "Tweedie: power must be a number above 1 and below 2, got 2"),
+        (lambda: nl.Pinball(1.0), ArgumentError, "Pinball: quantiles must be a number above 0 and below 1, got 1.0"),
+        (lambda: nl.Pinball([]), ArgumentError, "Pinball: quantiles must be at least 1 number, rising, got []"),
+        (
+            lambda: nl.Pinball([0.5, 0.1]),
+            ArgumentError,
+            "Pinball: quantiles must be at least 1 number, rising, got [0.5, 0.1]",
+        ),
+        (
+            lambda: nl.SoftmaxCrossEntropy(class_weights=[1, -1]),
+            ArgumentError,
+            "SoftmaxCrossEntropy: class_weights must be a number at least 0, got -1",
+        ),
+        (
+            lambda: nl.SoftmaxCrossEntropy(class_weights=[0, 0]),
+            ArgumentError,
+            "SoftmaxCrossEntropy: class_weights must hold a number above 0, got [0.0, 0.0]",
+        ),
+        (
+            lambda: nl.SigmoidCrossEntropy(positive_weights=2.0),
+            DTypeError,
+            "SigmoidCrossEntropy: positive_weights must be a sequence of numbers, one for each output, got 2.0",
+        ),
+    ],
+)
+def test_option_out_of_range_is_rejected(build, error, message):
+    with pytest.raises(error) as caught:
+        build()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "target", "message"),
+    [
+        (nl.Huber(), (3, 2), (3, 1), "Huber: target must have shape (3, 2), got (3, 1)"),
+        (nl.GaussianNLL(), (3, 2), (3, 2), "GaussianNLL: target must have shape (3, 1), got (3, 2)"),
+        (nl.GaussianNLL(), (3, 3), (3, 1), "GaussianNLL: GaussianNLL must have 2 outputs for each number, got 3"),
+        (nl.Pinball([0.5]), (3, 1), (2, 1), "Pinball: target must have shape (3, 1), got (2, 1)"),
+        (nl.SigmoidCrossEntropy(), (3, 2), (3,), "SigmoidCrossEntropy: target must have shape (3, 2), got (3,)"),
+        (nl.Hinge(), (3, 2), (3, 2), "Hinge: target must have shape (3,), got (3, 2)"),
+        (nl.Focal(), (3, 2), (2,), "Focal: y has 3 rows, target has 2; they must be equal"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nl.Loss) else None,
+)
+def test_target_of_another_shape_is_rejected(loss, shape, target, message):
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        loss(np.zeros(shape), np.zeros(target))
+
+
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        (np.ones(2), ShapeError, "SquaredError: weight must have shape (3,), got (2,)"),
+        (
+            np.array([1, -1, 1]),
+            ArgumentError,
+            "SquaredError: weight must hold finite numbers of at least 0, got [ 1. -1.  1.]",
+        ),
+        (np.array([1, np.nan, 1]), ArgumentError, "SquaredError: weight must hold finite numbers of at least 0, got "),
+    ],
+)
+def test_loss_rejects_weights_that_do_not_fit(weight, error, message):
+    with pytest.raises(error) as caught:
+        nl.SquaredError()(np.zeros((3, 1)), np.zeros((3, 1)), weight)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("power", [1.1, 1.5, 1.9])
+def test_deviances_equal_scikit_learn(power):
+    from sklearn.metrics import mean_gamma_deviance, mean_tweedie_deviance
+
+    rng = np.random.default_rng(0)
+    y, target, weight = rng.normal(size=(9, 1)), rng.gamma(2, size=(9, 1)), rng.uniform(size=9)
+    expected = mean_gamma_deviance(target, np.exp(y), sample_weight=weight)
+    assert nl.Gamma()(y, target, weight)[0] == pytest.approx(expected, rel=1e-12)
+    target[::2] = 0
+    expected = mean_tweedie_deviance(target, np.exp(y), sample_weight=weight, power=power)
+    assert nl.Tweedie(power)(y, target, weight)[0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.25, 0.5, 3.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_focal_stays_finite_where_the_probability_is_one(gamma, dtype):
+    with np.errstate(all="raise"):
+        value, dy = nl.Focal(gamma)(np.array([[1e4, -1e4], [0, 40], [40, 0]], dtype), np.array([0, 1, 1]))
+    assert np.isfinite(value)
+    assert np.isfinite(dy).all()
+    assert nl.check_gradients(nl.Focal(gamma)) < 1e-6
+
+
+def test_focal_of_zero_is_the_cross_entropy():
+    y, labels = np.random.default_rng(0).normal(size=(6, 4)), np.arange(6) % 4
+    value, dy = nl.Focal(0)(y, labels)
+    expected, gradient = nl.SoftmaxCrossEntropy()(y, labels)
+    assert value == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(dy, gradient, rtol=1e-12, atol=1e-15)
+
+
+def test_class_weights_of_soft_targets_are_their_mean():
+    y, v = np.random.default_rng(0).normal(size=(2, 3)), [1.0, 2.0, 4.0]
+    q = np.array([[0.5, 0.5, 0], [0, 0.25, 0.75]])
+    value, _ = nl.SoftmaxCrossEntropy(class_weights=v)(y, q)
+    one, two = (nl.SoftmaxCrossEntropy()(y[n : n + 1], q[n : n + 1])[0] for n in range(2))
+    assert value == pytest.approx((1.5 * one + 3.5 * two) / 5, rel=1e-13)
+
+
+def test_sigmoid_decides_at_one_half():
+    loss = nl.SigmoidCrossEntropy()
+    assert loss.decide(np.array([[0.1], [-0.1], [0.0]])).tolist() == [1, 0, 0]
+    assert loss.decide(np.array([[0.1, -0.1]])).tolist() == [[1, 0]]
+    assert loss.labels(np.array([[0.6], [0.4]])).tolist() == loss.labels(np.array([1, 0])).tolist() == [1, 0]
+    np.testing.assert_allclose(loss.probabilities(np.array([[0.0, 1e4, -1e4]])), [[0.5, 1, 0]])
+
+
+def test_hinge_has_no_probabilities_and_kl_divergence_has():
+    with pytest.raises(ArgumentError) as caught:
+        nl.Hinge().probabilities(np.zeros((1, 2)))
+    assert str(caught.value) == (
+        "Hinge: probabilities must come from another loss, got scores; train with SoftmaxCrossEntropy()"
+    )
+    np.testing.assert_allclose(nl.KLDivergence().probabilities(np.log([[0.25, 0.75]])), [[0.25, 0.75]])

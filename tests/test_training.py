@@ -342,3 +342,131 @@ def test_steady_step_of_the_whole_loop_allocates_no_batch(digits: Any) -> None:
     tracemalloc.stop()
     assert len(peaks) == 8
     assert max(peaks[2:4] + peaks[6:]) < 64_000  # the first steps warm up; an epoch's first one draws the order
+
+
+def weighted_rows(seed: int = 0) -> tuple[Any, Any, Any]:
+    """Return x (12, 4), labels, and whole weights, some of them zero."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(12, 4)), np.arange(12) % 3, np.array([0, 1, 2, 3, 1, 0, 2, 1, 1, 4, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (nl.SoftmaxCrossEntropy(0.1), lambda y: y),
+        (nl.SoftmaxCrossEntropy(class_weights=[1, 3, 0.5]), lambda y: y),
+        (nl.SoftmaxCrossEntropy(), lambda y: np.eye(3)[y]),
+        (nl.SigmoidCrossEntropy(), lambda y: np.eye(3)[y]),
+        (nl.Hinge(), lambda y: y),
+        (nl.Huber(), lambda y: np.cos(np.arange(36.0).reshape(12, 3))),
+    ],
+)
+def test_whole_weights_equal_repeated_rows_in_fit_and_evaluate(loss: Any, target: Any) -> None:
+    x, y, weight = weighted_rows()
+    y, many = target(y), np.repeat(np.arange(12), weight)
+    found = []
+    for data in ((x, y, weight), (x[many], y[many])):
+        net = nl.Network([nl.Dense(4, 5, "tanh"), nl.Dense(5, 3)], rng=0, dtype="float64", l2=0.1)
+        history = nl.fit(net, data, validation=data, loss=loss, optimizer=nl.SGD(0.3), epochs=5, batch_size=None)
+        found.append((net.params, history, nl.evaluate(net, data)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-9, atol=1e-12)
+    assert found[0][2] == pytest.approx(found[1][2], rel=1e-9)
+    for key in ("loss", "validation_loss", *(("accuracy", "validation_accuracy") if loss.classifies else ())):
+        assert found[0][1][key] == pytest.approx(found[1][1][key], rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", [nl.SoftmaxCrossEntropy(), nl.SoftmaxCrossEntropy(class_weights=[1, 3, 0])])
+def test_recorded_figures_of_mini_batches_are_weighted_means(loss: Any) -> None:
+    x, y, weight = weighted_rows()
+    net = nl.Network([nl.Dense(4, 3)], rng=0, dtype="float64")
+    nl.fit(net, (x, y, weight), loss=loss, optimizer=nl.SGD(1e-300), epochs=1, batch_size=5)
+    history = nl.fit(net, (x, y, weight), optimizer=nl.SGD(1e-300), epochs=1, batch_size=1)  # some batches weigh nothing
+    own = weight * np.array(loss.class_weights or [1, 1, 1])[y]
+    each = [nl.SoftmaxCrossEntropy()(net.forward(x[n : n + 1]), y[n : n + 1])[0] for n in range(12)]
+    assert history["loss"][0] == pytest.approx(np.average(each, weights=own), rel=1e-12)
+    right = np.average(net.predict(x) == y, weights=weight)
+    assert history["accuracy"][0] == pytest.approx(right, rel=1e-12)
+    assert nl.evaluate(net, (x, y, weight)) == pytest.approx({"loss": history["loss"][0], "accuracy": right}, rel=1e-12)
+
+
+@pytest.mark.parametrize("call", ["fit", "fit: validation", "evaluate"])
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        (np.ones(11), nl.errors.ShapeError, "weight must have shape (12,), one number for each row, got (11,)"),
+        (np.ones((12, 1)), nl.errors.ShapeError, "weight must have shape (12,), one number for each row, got (12, 1)"),
+        (1.0, nl.errors.ShapeError, "weight must have shape (12,), one number for each row, got ()"),
+        (["a"] * 12, nl.errors.DTypeError, "weight must hold real numbers, got dtype <U1"),
+        (
+            np.where(np.arange(12) == 3, np.nan, 1),
+            nl.errors.ArgumentError,
+            "weight must hold finite numbers, got 1 NaN or infinite, the first nan at weight[3]",
+        ),
+        (np.arange(12) - 2.5, nl.errors.ArgumentError, "weight must be at least 0, got -2.5 at row 0"),
+        (np.zeros(12), nl.errors.ArgumentError, "weight must be above 0 in at least 1 row, got 0 in all 12"),
+    ],
+)
+def test_weight_that_does_not_fit_says_so_and_changes_nothing(call: str, weight: Any, error: Any, message: str) -> None:
+    x, y, _ = weighted_rows()
+    net = nl.Network([nl.Dense(4, 3)], rng=0, loss=nl.SoftmaxCrossEntropy())
+    before = net.params.tobytes()
+    with pytest.raises(error) as caught:
+        if call == "fit":
+            nl.fit(net, (x, y, weight))
+        elif call == "evaluate":
+            nl.evaluate(net, (x, y, weight))
+        else:
+            nl.fit(net, (x, y), validation=(x, y, weight))
+    assert str(caught.value) == f"{call}: {message}"
+    assert net.params.tobytes() == before
+
+
+def test_weight_of_none_is_no_weight() -> None:
+    x, y, _ = weighted_rows()
+    nets = [nl.Network([nl.Dense(4, 3)], rng=0) for _ in range(2)]
+    nl.fit(nets[0], (x, y), epochs=2)
+    nl.fit(nets[1], (x, y, None), epochs=2)
+    assert nets[0].params.tobytes() == nets[1].params.tobytes()
+
+
+def test_sigmoid_of_one_output_learns_two_classes_and_predicts_labels() -> None:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    y = (x[:, 0] > x[:, 1]).astype(int)
+    net = nl.Network([nl.Dense(2, 1)], rng=0)
+    history = nl.fit(net, (x, y), loss=nl.SigmoidCrossEntropy(), optimizer=nl.Adam(0.1), epochs=20, batch_size=20)
+    predicted = net.predict(x)
+    assert predicted.shape == (200,)
+    assert set(predicted) == {0, 1}
+    assert history["accuracy"][-1] > 0.95
+    assert nl.evaluate(net, (x, y))["accuracy"] == nl.accuracy(predicted, y) > 0.95
+    p = net.predict_proba(x)
+    assert ((p[:, 0] > 0.5) == predicted).all()
+
+
+def test_sigmoid_of_several_outputs_predicts_a_matrix_and_counts_rows_that_are_wholly_right() -> None:
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    y = (x > 0).astype(int)
+    net = nl.Network([nl.Dense(3, 3)], rng=0)
+    nl.fit(net, (x, y), loss=nl.SigmoidCrossEntropy(), optimizer=nl.Adam(0.1), epochs=20, batch_size=20)
+    predicted = net.predict(x)
+    assert predicted.shape == (200, 3)
+    assert set(predicted.ravel()) == {0, 1}
+    accuracy = nl.evaluate(net, (x, y))["accuracy"]
+    assert accuracy == (predicted == y).all(axis=1).mean() == nl.accuracy(predicted, y)
+    assert accuracy > 0.9
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nl.SoftmaxCrossEntropy(class_weights=[1, 2, 0.5]),
+        nl.SigmoidCrossEntropy(0.1, positive_weights=[1, 2, 3]),
+        nl.Pinball([0.1, 0.5, 0.9]),
+    ],
+)
+def test_numbers_of_a_loss_survive_the_model_file(loss: Any, tmp_path: Any) -> None:
+    net = nl.Network([nl.Dense(4, 3)], rng=0, loss=loss)
+    nl.save(net, tmp_path / "m.safetensors")
+    again = nl.load(tmp_path / "m.safetensors").loss
+    assert type(again) is type(loss)
+    assert {k: v for k, v in vars(again).items() if v} == {k: v for k, v in vars(loss).items() if v}

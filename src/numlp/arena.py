@@ -36,7 +36,7 @@ class Arena:
     `params` holds all weights first, then all biases: `params[:n_weights]` is what weight decay touches. `grads` has
     the same layout. An optimizer step is one pass over two flat arrays, a gradient norm one dot product, a
     snapshot one copy. `values[i][name]` and `gradients[i][name]` are C-contiguous views for layer i; they are
-    written in place and never replaced.
+    written in place and never replaced. `slices["layers.<i>.<name>"]` is where a trained array lies in `params`.
     """
 
     def __init__(self, layers: Sequence[Sequence[Parameter]], dtype: DTypeLike) -> None:
@@ -50,6 +50,7 @@ class Arena:
         self.state = aligned_zeros(sizes["state"], dtype)
         self.values: list[dict[str, NDArray[Any]]] = [{} for _ in layers]
         self.gradients: list[dict[str, NDArray[Any]]] = [{} for _ in layers]
+        self.slices: dict[str, slice] = {}
         at = {"weight": 0, "bias": self.n_weights, "state": 0}
         for i, (name, shape, role) in placed:
             span = slice(at[role], at[role] + math.prod(shape))
@@ -57,5 +58,6 @@ class Arena:
             if role == "state":
                 self.values[i][name] = self.state[span].reshape(shape)
             else:
+                self.slices[f"layers.{i}.{name}"] = span
                 self.values[i][name] = self.params[span].reshape(shape)
                 self.gradients[i][name] = self.grads[span].reshape(shape)

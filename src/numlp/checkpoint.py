@@ -7,6 +7,7 @@ Nothing in a file is ever executed.
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from numlp.config import from_config
 from numlp.errors import CheckpointError, NumlpError
 from numlp.files import replace_file
-from numlp.layers import LAYERS
+from numlp.layers import LAYERS, Layer, Residual
 from numlp.network import Network
 from numlp.version import __version__
 
@@ -51,8 +52,9 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save as to_bytes
 
     for i, layer in enumerate(network.layers):
-        if LAYERS.get(type(layer).__name__) is not type(layer):
-            raise CheckpointError(f"save: layer {i} must be one of {', '.join(sorted(LAYERS))}, got {layer}")
+        for part in _parts(layer):
+            if LAYERS.get(type(part).__name__) is not type(part):
+                raise CheckpointError(f"save: layer {i} must be one of {', '.join(sorted(LAYERS))}, got {part}")
     tensors = _named_arrays(network)
     for name, array in tensors.items():
         if not np.isfinite(array).all():
@@ -107,6 +109,14 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
         view[...] = tensors[name]
     network.metrics = about.get("metrics", {})
     return network
+
+
+def _parts(layer: Layer) -> Iterator[Layer]:
+    """Yield a layer and all those inside it."""
+    yield layer
+    if isinstance(layer, Residual):
+        for inner in layer.layers:
+            yield from _parts(inner)
 
 
 def _named_arrays(network: Network) -> dict[str, NDArray[Any]]:

@@ -14,13 +14,32 @@ from numlp.errors import CheckpointError
 
 
 def to_config(part: Any) -> dict[str, Any]:
-    """Return {"type": class name, argument: value, ...} in JSON's types; a nested part becomes a nested dict."""
+    """Return {"type": class name, argument: value, ...} in JSON's types; a nested part becomes a nested dict.
+
+    A tuple becomes a list and a mapping a list of pairs: a part that takes the one takes the other.
+    """
     config: dict[str, Any] = {"type": type(part).__name__}
     for name in inspect.signature(type(part)).parameters:
         value = getattr(part, name)
         value = value.item() if isinstance(value, np.generic) else value
-        config[name] = value if value is None or isinstance(value, int | float | str) else to_config(value)
+        config[name] = _plain(value)
     return config
+
+
+def _plain(value: Any) -> Any:
+    """Return one argument in JSON's types; a mapping becomes a list of pairs, which keeps their order in any file."""
+    if value is None or isinstance(value, int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return [[key, _plain(item)] for key, item in value.items()]
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else to_config(value)
+
+
+def _built(value: Any, types: Mapping[str, type[Any]]) -> Any:
+    """Return one argument with the parts in it built, those in lists as well."""
+    if isinstance(value, list):
+        return [_built(item, types) for item in value]
+    return from_config(value, types) if isinstance(value, dict) else value
 
 
 def from_config(config: Any, types: Mapping[str, type[Any]]) -> Any:
@@ -31,11 +50,7 @@ def from_config(config: Any, types: Mapping[str, type[Any]]) -> Any:
     if not isinstance(config, dict) or config.get("type") not in types:
         kind = config.get("type") if isinstance(config, dict) else config
         raise CheckpointError(f"from_config: type must be one of {', '.join(sorted(types))}, got {kind!r}")
-    arguments = {
-        name: from_config(value, types) if isinstance(value, dict) else value
-        for name, value in config.items()
-        if name != "type"
-    }
+    arguments = {name: _built(value, types) for name, value in config.items() if name != "type"}
     try:
         return types[config["type"]](**arguments)
     except (TypeError, ValueError) as error:

@@ -111,6 +111,24 @@ def check_same_length(x: NDArray[Any], y: NDArray[Any], where: str) -> None:
         raise ShapeError(f"{where}: x has {len(x)} rows, y has {rows}; they must be equal")
 
 
+def check_weight(weight: Any, n: int, where: str) -> NDArray[np.float64]:
+    """Return the weights of n rows as float64: finite, at least 0, not all 0.
+
+    Errors  ShapeError, DTypeError, ArgumentError, with the first row that does not fit.
+    """
+    weight = np.asarray(weight)
+    if weight.shape != (n,):
+        raise ShapeError(f"{where}: weight must have shape ({n},), one number for each row, got {weight.shape}")
+    check_real(weight, where, "weight")
+    check_finite(weight, where, "weight")
+    negative = np.flatnonzero(weight < 0)
+    if len(negative):
+        raise ArgumentError(f"{where}: weight must be at least 0, got {weight[negative[0]]:g} at row {negative[0]}")
+    if not weight.any():
+        raise ArgumentError(f"{where}: weight must be above 0 in at least 1 row, got 0 in all {n}")
+    return weight.astype(np.float64)
+
+
 def check_choice(value: Any, choices: Iterable[str], where: str, name: str) -> str:
     """Return `value` if it is one of `choices`; ArgumentError with the nearest one otherwise."""
     choices = sorted(choices)
@@ -121,12 +139,12 @@ def check_choice(value: Any, choices: Iterable[str], where: str, name: str) -> s
     raise ArgumentError(f"{where}: {name} must be one of {', '.join(choices)}, got {value!r}{hint}")
 
 
-def check_count(value: Any, where: str, name: str, most: int | None = None) -> int:
-    """Return `value` as an int if it is a whole number of at least 1 (and at most `most`)."""
-    expected = "a whole number of at least 1" if most is None else f"a whole number from 1 to {most}"
+def check_count(value: Any, where: str, name: str, most: int | None = None, least: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `least` (and at most `most`)."""
+    expected = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise DTypeError(f"{where}: {name} must be {expected}, got {value!r}")
-    if value < 1 or (most is not None and value > most):
+    if value < least or (most is not None and value > most):
         raise ArgumentError(f"{where}: {name} must be {expected}, got {value}")
     return int(value)
 

@@ -106,7 +106,7 @@ class _Step:
             self.inputs.append(layer.forward(x, training=True).copy())
             formula = str(layer)
             if isinstance(layer, Dense):
-                shown.append((f"z{i} = {name} W{i} + b{i}", x @ layer.W + layer.b))
+                shown.append((f"z{i} = {name} W{i}{_scaled(layer)} + b{i}", _z(layer, x)))
                 formula = f"{layer.activation}(z{i})"
             shown.append((f"a{i} = {formula}", self.inputs[i + 1]))
         return shown
@@ -132,7 +132,8 @@ class _Step:
             for name, gradient in self.network.arena.gradients[i].items():
                 value = self.network.arena.values[i][name]
                 lines.append(_Line(_parameter_title(layers[i], name, i), gradient.copy(), lambda: self.value_from(0), value))
-            source = f"dz{i} W{i}^T" if isinstance(layers[i], Dense) else f"back through {layers[i]}"
+            layer = layers[i]
+            source = f"dz{i} W{i}^T{_scaled(layer)}" if isinstance(layer, Dense) else f"back through {layer}"
             title = f"da{i - 1} = {source}"
         return lines
 
@@ -146,7 +147,7 @@ class _Step:
         layer = self.network.layers[i]
         if not isinstance(layer, Dense):
             return []
-        f, z, y = ACTIVATIONS[layer.activation], self.inputs[i] @ layer.W + layer.b, np.empty_like(dy)
+        f, z, y = ACTIVATIONS[layer.activation], _z(layer, self.inputs[i]), np.empty_like(dy)
         dz = np.empty_like(dy)
         f.backward(dy, z if f.keeps_input else self.inputs[i + 1], dz)
 
@@ -154,7 +155,7 @@ class _Step:
             f.apply(z, y)
             return self.value_from(i + 1, y)
 
-        back = f"back through softmax of da{i}" if layer.activation == "softmax" else f"da{i} * {layer.activation}'(z{i})"
+        back = f"da{i} * {layer.activation}'(z{i})" if f.pointwise else f"back through {layer.activation} of da{i}"
         return [_Line(f"dz{i} = {back}", dz, value, z)]
 
 
@@ -162,9 +163,19 @@ def _input_name(i: int) -> str:
     return "x" if i == 0 else f"a{i - 1}"
 
 
+def _z(layer: Dense, x: Array) -> Array:
+    return layer.scale * (x @ layer.W) + layer.b
+
+
+def _scaled(layer: Dense) -> str:
+    """Return the factor of the ntk parametrization as text."""
+    return f" / sqrt({layer.n_in})" if layer.scale != 1 else ""
+
+
 def _parameter_title(layer: Any, name: str, i: int) -> str:
-    formulas = {"W": f" = {_input_name(i)}^T dz{i}", "b": f" = sum over the rows of dz{i}"}
-    return f"d{name}{i}" + (formulas[name] if isinstance(layer, Dense) else f" of {layer}")
+    if not isinstance(layer, Dense):
+        return f"d{name}{i} of {layer}"
+    return f"d{name}{i} = " + (f"{_input_name(i)}^T dz{i}{_scaled(layer)}" if name == "W" else f"sum over the rows of dz{i}")
 
 
 def _show(title: str, array: Array, numeric: Array | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import DTypeError, NumlpError
+from numlp.errors import DTypeError, NumlpError, ShapeError
 from numlp.layers import Dense, Layer
 from numlp.losses import Loss
 from numlp.network import Network
@@ -38,7 +38,8 @@ def check_gradients(part: Layer | Loss, *, rng: int = 0, tolerance: float = 1e-6
 
     A layer is run in training mode on random rows, with a random cotangent: the derivative of sum(r * y) for a fixed
     random r. (With r all ones, a softmax whose backward is zero would pass.) A random layer draws the same numbers in
-    every call. The error is |stated - numeric| / max(1, |numeric|).
+    every call. A loss says by its `example` which outputs and targets suit it. The error is
+    |stated - numeric| / max(1, |numeric|).
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def check_gradients(part: Layer | Loss, *, rng: int = 0, tolerance: float = 1e-6
     tolerance
         The largest error allowed.
 
-    Errors  NumlpError naming the array, the index, both values, if they disagree; DTypeError for anything else than a part.
+    Errors  NumlpError naming the array, the index, both values, if they disagree; ShapeError if a layer returns no array of
+        the right shape; DTypeError for anything else than a part.
 
     Examples
     --------
@@ -69,8 +71,9 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> fl
     n = 5
     front = Dense(n, layer.n_in)
     network = Network([front, layer], rng, np.float64)
-    front.W[...] = rng.normal(size=front.W.shape)
+    x = layer.example(rng.normal(size=front.W.shape))
     network.params += 0.1 * rng.normal(size=network.params.shape)  # away from zeros and ones
+    front.W[...] = x
     front.b.fill(0)
     rows, cotangent = np.eye(n), rng.normal(size=(n, layer.n_out))
     state, dice = network.state.copy(), rng.bit_generator.state
@@ -79,8 +82,10 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> fl
         network.state[...], rng.bit_generator.state = state, dice
         return float(np.sum(cotangent * network.forward(rows, training=True)))
 
+    _check_shape(layer, "forward", "y", network.forward(rows, training=True), (n, layer.n_out))
     value()
-    network.backward(cotangent.copy())
+    dx = layer.backward(cotangent.copy())
+    front.backward(_check_shape(layer, "backward", "dx", dx, (n, layer.n_in)))
     stated = {"x": front.dW.copy()} | {name: view.copy() for name, view in network.arena.gradients[1].items()}
     arrays = {"x": front.W, **network.arena.values[1]}
     worst = 0.0
@@ -91,10 +96,16 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> fl
     return worst
 
 
+def _check_shape(layer: Layer, method: str, name: str, array: Any, shape: tuple[int, int]) -> Array:
+    """Return what a layer returned, if it is an array of this shape."""
+    if getattr(array, "shape", None) != shape:
+        found = getattr(array, "shape", array)
+        raise ShapeError(f"check_gradients: {layer}.{method}: {name} must have shape {shape}, got {found}")
+    return array
+
+
 def _check_loss(loss: Loss, rng: np.random.Generator, tolerance: float) -> float:
-    n, n_classes = 5, 4
-    y = rng.uniform(0.1, 0.9, size=(n, n_classes))
-    target = rng.integers(n_classes, size=n) if loss.classifies else rng.normal(size=(n, n_classes))
+    y, target = loss.example(rng)
     stated = loss(y, target)[1].copy()
     indices = list(np.ndindex(y.shape))
     numeric = numeric_gradient(lambda: loss(y, target)[0], y, indices)

@@ -165,6 +165,7 @@ class Network:
         """
         x = check_matrix(x, "predict", "x", self.n_in)
         check_finite(x, "predict", "x")
+        self.layers[0].check(x, "predict")
         out = np.empty((len(x), self.n_out), self.dtype)
         with progress_bar(len(x), "predicting", progress, unit="row") as bar:
             for rows, y in self.chunks(x):
@@ -176,13 +177,15 @@ class Network:
     def predict(self, x: Any, progress: bool = True) -> Array:
         """Return for each row the label (n,) if the network has learnt classes, else its outputs (n, n_out).
 
+        The loss decides: a sigmoid loss with several outputs gives a matrix (n, n_out) of 0 and 1.
+
         Errors  as `outputs`.
         """
         y = self.outputs(x, progress)
-        return y.argmax(axis=1) if self.loss is not None and self.loss.classifies else y
+        return self.loss.decide(y) if isinstance(self.loss, ClassificationLoss) else y
 
     def predict_proba(self, x: Any, progress: bool = True) -> Array:
-        """Return the probability of each class (n, n_out); a row sums to one.
+        """Return the probability of each class (n, n_out); a row sums to one, except after a sigmoid loss.
 
         Errors  ArgumentError if the network has not learnt classes; else as `outputs`.
         """

@@ -22,15 +22,16 @@ from numlp.errors import (
     check_finite,
     check_matrix,
     check_same_length,
+    check_weight,
 )
-from numlp.losses import Loss, SoftmaxCrossEntropy
+from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
 from numlp.metrics import hits
 from numlp.network import Network
-from numlp.optimizers import Adam, Optimizer
+from numlp.optimizers import LBFGS, Adam, Optimizer
 from numlp.progress import progress_bar
 
 Array = NDArray[Any]
-Data = tuple[Any, Any]
+Data = tuple[Any, Any] | tuple[Any, Any, Any]
 
 
 def fit(
@@ -55,13 +56,14 @@ def fit(
     network
         Trained in place; its generator draws the order of the rows.
     train, validation
-        Pairs (x, y): x (n, n_in) numbers, converted to the network's dtype batch by batch; y as the loss wants it.
+        Pairs (x, y): x (n, n_in) numbers, converted to the network's dtype batch by batch; y as the loss wants it. Or
+        (x, y, weight): weight (n,) at least 0, how much each row counts; all figures are then weighted means.
     loss
         None takes the network's own, else `SoftmaxCrossEntropy()`. It becomes the network's.
     optimizer
         None takes `Adam(1e-3)`.
     epochs
-        Passes over the training rows.
+        Passes over the training rows; `LBFGS` has its own `max_steps`.
     batch_size
         Rows a step; None takes all of them.
     callbacks
@@ -90,12 +92,18 @@ def fit(
     batch_size = None if batch_size is None else check_count(batch_size, "fit", "batch_size")
     loss = _check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
     optimizer = _check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
-    x, y = _check_data(network, loss, train, "fit", warn=True)
+    x, y, weight = _check_data(network, loss, train, "fit", warn=True)
     if validation is not None:
         _check_data(network, loss, validation, "fit: validation")
-    batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x))
+    batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x), weight)
     keys = [key for key in RECORD_KEYS[1:5] if loss.classifies or not key.endswith("accuracy")]
     monitors = tuple(key for key in keys if validation is not None or not key.startswith("validation"))
+    if isinstance(optimizer, LBFGS):
+        epochs = optimizer.max_steps
+        if len(batches) > 1:
+            raise ArgumentError(
+                f"fit: batch_size must be None with LBFGS, which takes all {len(x)} rows in a step, got {batch_size}"
+            )
     run = Run(network, optimizer, History(), epochs, len(batches), monitors)
     listeners = [_check_part(callback, Callback, "callbacks") for callback in callbacks]
 
@@ -104,14 +112,17 @@ def fit(
             getattr(listener, event)(run)
 
     notify("on_fit_begin")
+    optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
     network.loss, network.metrics = loss, {}
     network.reserve(batches.batch_size)
-    optimizer.start(network.params, network.n_weights, epochs * len(batches))
     with interruptible(run.interrupt), progress_bar(epochs * len(batches), "training", progress, unit="step") as bar:
         listeners += [ProgressBar(bar)] if bar is not None else []
-        while run.epoch < epochs and not run.stop:
-            _train_epoch(run, batches, loss, notify, validation)
-            notify("on_epoch")
+        if isinstance(optimizer, LBFGS):
+            _minimize(run, *next(iter(batches)), loss, notify, validation)
+        else:
+            while run.epoch < epochs and not run.stop:
+                _train_epoch(run, batches, loss, notify, validation)
+                notify("on_epoch")
     notify("on_fit_end")
     return run.history
 
@@ -120,34 +131,89 @@ def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str],
     """Go once through the batches and append one record."""
     network, optimizer = run.network, run.optimizer
     started, good = time.perf_counter(), network.snapshot()
-    total, right, rows = 0.0, 0, 0
+    total, right, mass, rows = 0.0, 0.0, 0.0, 0.0
     run.epoch += 1
+    notify("on_epoch_begin")
     # what overflows or becomes NaN here is found by the checks and reported as divergence
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for x, target in batches:
+        for x, target, weight in batches:
             y = network.forward(x, training=True)
-            value, dy = loss(y, target)
+            value, dy = loss(y, target, weight)
             if not math.isfinite(value):
                 _diverged(run, good, x, value)
-            total, rows = total + (value + network.penalty()) * len(x), rows + len(x)
-            right += hits(y, target) if loss.classifies else 0
+            total, mass = total + (value + network.penalty()) * loss.total_weight, mass + loss.total_weight
+            right, rows = right + _hits(loss, y, target, weight), rows + _mass(y, weight)
             network.backward(dy)
             notify("on_gradients")
             optimizer.step(network.params, network.grads)
             run.step += 1
-            run.loss, run.accuracy = total / rows, right / rows if loss.classifies else None
+            run.loss, run.accuracy = total / (mass or 1), right / (rows or 1) if loss.classifies else None
             notify("on_step")
             if run.stop:
                 break
         if not np.isfinite(network.params).all():
             _diverged(run, good, x, value)
+    _record(run, notify, validation, started)
+
+
+def _record(run: Run, notify: Callable[[str], None], validation: Data | None, started: float) -> None:
+    """Append the figures of an epoch that began at `started`."""
+    notify("on_validation")
     record = {"epoch": run.epoch, "loss": run.loss}
     if run.accuracy is not None:
         record["accuracy"] = run.accuracy
     if validation is not None:
-        figures = evaluate(network, validation, progress=False)
+        figures = evaluate(run.network, validation, progress=False)
         record |= {f"validation_{name}": figure for name, figure in figures.items()}
-    run.history.records.append(record | {"learning_rate": optimizer.rate, "seconds": time.perf_counter() - started})
+    run.history.records.append(record | {"learning_rate": run.optimizer.rate, "seconds": time.perf_counter() - started})
+
+
+def _minimize(
+    run: Run,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    loss: Loss,
+    notify: Callable[[str], None],
+    validation: Data | None,
+) -> None:
+    """Train by L-BFGS on all rows: an iteration is an epoch of one step, and has one record."""
+    network, optimizer, good = run.network, run.optimizer, run.network.snapshot()
+    started, value, y = time.perf_counter(), 0.0, target
+
+    def objective(params: Array) -> tuple[float, Array]:
+        nonlocal value, y
+        network.params[...] = params
+        y = network.forward(x, training=True)
+        value, dy = loss(y, target, weight)
+        value += network.penalty()
+        network.backward(dy)
+        notify("on_gradients")
+        if not (math.isfinite(value) and np.isfinite(network.grads).all()):
+            _diverged(run, good, x, value)
+        return value, network.grads.astype(np.float64)  # a copy: SciPy keeps it
+
+    def after(params: Array) -> None:
+        nonlocal good, started
+        network.params[...] = params
+        run.step, run.loss = run.step + 1, value
+        run.accuracy = _hits(loss, y, target, weight) / (_mass(y, weight) or 1) if loss.classifies else None
+        notify("on_step")
+        _record(run, notify, validation, started)
+        notify("on_epoch")
+        good, started = network.snapshot(), time.perf_counter()
+        if run.stop:
+            raise StopIteration
+        run.epoch += 1
+        notify("on_epoch_begin")
+
+    assert isinstance(optimizer, LBFGS)
+    run.epoch = 1
+    notify("on_epoch_begin")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        optimizer.minimize(objective, network.params, after)
+    network.restore(good)  # a last attempt of the line search may have led elsewhere
+    run.epoch = len(run.history)
 
 
 def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str, float]:
@@ -160,7 +226,7 @@ def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str
     network
         One that was trained or loaded, so that it has a loss.
     data
-        A pair (x, y).
+        A pair (x, y), or (x, y, weight) for weighted means.
     progress
         Show a bar if stderr is a terminal.
 
@@ -179,16 +245,28 @@ def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str
         raise ArgumentError(
             "evaluate: network must have a loss, got none; fit it first, or pass loss=SoftmaxCrossEntropy() to Network"
         )
-    x, y = _check_data(network, loss, data, "evaluate")
-    total, right = 0.0, 0
+    x, y, weight = _check_data(network, loss, data, "evaluate")
+    total, right, mass = 0.0, 0.0, 0.0
     with progress_bar(len(x), "evaluating", progress, unit="row") as bar:
         for rows, outputs in network.chunks(x):
-            total += loss(outputs, y[rows])[0] * len(outputs)
-            right += hits(outputs, y[rows]) if loss.classifies else 0
+            own = None if weight is None else weight[rows]
+            value, _ = loss(outputs, y[rows], own)
+            total, mass = total + value * loss.total_weight, mass + loss.total_weight
+            right += _hits(loss, outputs, y[rows], own)
             if bar is not None:
                 bar.update(len(outputs))
-    figures = {"loss": total / len(x) + network.penalty()}
-    return figures | {"accuracy": right / len(x)} if loss.classifies else figures
+    figures = {"loss": total / (mass or 1) + network.penalty()}
+    return figures | {"accuracy": right / _mass(x, weight)} if loss.classifies else figures
+
+
+def _hits(loss: Loss, y: Array, target: Array, weight: Array | None) -> float:
+    """Return how many rows, or what weight of them, the outputs y get right; 0 for a loss of numbers."""
+    return hits(loss.decide(y), loss.labels(target), weight) if isinstance(loss, ClassificationLoss) else 0.0
+
+
+def _mass(rows: Array, weight: Array | None) -> float:
+    """Return the sum of the weights, or the number of rows."""
+    return float(len(rows) if weight is None else weight.sum())
 
 
 def _check_part(part: Any, kind: type[Any], name: str) -> Any:
@@ -199,17 +277,23 @@ def _check_part(part: Any, kind: type[Any], name: str) -> Any:
     return part
 
 
-def _check_data(network: Network, loss: Loss, data: Any, where: str, warn: bool = False) -> tuple[Array, Array]:
-    """Return (x, y) checked against network and loss; warn about a range no network learns well from."""
+def _check_data(
+    network: Network, loss: Loss, data: Any, where: str, warn: bool = False
+) -> tuple[Array, Array, Array | None]:
+    """Return (x, y, weight or None) checked against network and loss; warn about a range no network learns well from."""
     try:
-        x, y = data
+        x, y, *rest = data
+        (weight,) = rest or (None,)
     except (TypeError, ValueError):
-        raise DTypeError(f"{where}: data must be a pair (x, y), got {type(data).__name__}") from None
+        raise DTypeError(f"{where}: data must be a pair (x, y), or (x, y, weight), got {type(data).__name__}") from None
     x, y = check_matrix(x, where, "x", network.n_in), np.asarray(y)
     check_same_length(x, y, where)
     low, high = check_finite(x, where, "x")
+    network.layers[0].check(x, where)
     y = loss.prepare(y, network.n_out, network.dtype, where)
-    scaled_inside = network.batch_dtype(x) != network.dtype  # Pixels takes bytes and divides them itself
+    weight = None if weight is None else check_weight(weight, len(x), where)
+    # Pixels takes bytes and divides them itself
+    scaled_inside = network.layers[0].takes_any_scale or network.batch_dtype(x) != network.dtype
     if warn and not scaled_inside and max(-low, high) > 100:
         warnings.warn(
             f"{where}: x ranges from {low:g} to {high:g}, and a network learns best from inputs near [-1, 1]; for pixels "
@@ -217,7 +301,7 @@ def _check_data(network: Network, loss: Loss, data: Any, where: str, warn: bool 
             UserWarning,
             stacklevel=3,
         )
-    return x, y
+    return x, y, weight
 
 
 def _diverged(run: Run, good: tuple[Array, Array], x: Array, value: float) -> None:
@@ -232,10 +316,11 @@ def _diverged(run: Run, good: tuple[Array, Array], x: Array, value: float) -> No
     norm = float(np.linalg.norm(network.grads.astype(np.float64)))
     network.restore(good)
     rate = run.optimizer.rate
+    advice = "" if isinstance(run.optimizer, LBFGS) else f"a learning rate of {rate / 10:g}, and "
     raise DivergenceError(
         f"fit: loss must stay finite, got {value} at epoch {run.epoch}, step {run.step + 1}, first not finite in {place}, "
         f"learning rate {rate:g}, last gradient norm {norm:.3g}; the network is as it was after epoch {run.epoch - 1}; "
-        f"try a learning rate of {rate / 10:g}, and inputs near [-1, 1]"
+        f"try {advice}inputs near [-1, 1]"
     )
 
 

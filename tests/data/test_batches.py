@@ -13,7 +13,7 @@ def make(n=10, width=3, batch_size=4, seed=0, x_dtype=np.float32, dtype=np.float
 
 def epoch(batches):
     """Return copies of the batches of one epoch."""
-    return [(x.copy(), y.copy()) for x, y in batches]
+    return [(x.copy(), y.copy()) for x, y, _ in batches]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_batches_do_not_touch_the_global_generator():
 def test_batches_reuse_their_buffers():
     batches = make(10)
     pairs = [pair for _ in range(2) for pair in batches]
-    for x, y in pairs[1:]:
+    for x, y, _ in pairs[1:]:
         assert np.shares_memory(x, pairs[0][0])
         assert np.shares_memory(y, pairs[0][1])
         assert not np.shares_memory(x, batches._x)
@@ -69,7 +69,8 @@ def test_batches_of_all_rows_draw_nothing_and_yield_the_same_pair(batch_size):
     pairs = [pair for _ in range(3) for pair in batches]
     assert len(batches) == 1
     assert len(pairs) == 3
-    for got_x, got_y in pairs:
+    for got_x, got_y, got_weight in pairs:
+        assert got_weight is None
         assert got_x is pairs[0][0]
         assert got_y is pairs[0][1]
         assert np.shares_memory(got_x, x)  # nothing to convert, nothing copied
@@ -83,7 +84,7 @@ def test_batches_of_all_rows_draw_nothing_and_yield_the_same_pair(batch_size):
 def test_batches_turn_x_into_the_dtype_of_the_network(batch_size, x_dtype, dtype):
     batches = make(batch_size=batch_size, x_dtype=x_dtype, dtype=dtype)
     expected = np.arange(30).reshape(10, 3).astype(x_dtype).astype(dtype)
-    for x, y in batches:
+    for x, y, _ in batches:
         assert x.dtype == dtype
         assert x.flags.c_contiguous
         assert (x == expected[y]).all()
@@ -92,7 +93,7 @@ def test_batches_turn_x_into_the_dtype_of_the_network(batch_size, x_dtype, dtype
 def test_batches_of_bytes_stay_bytes_where_bytes_are_wanted():
     x = np.arange(30, dtype=np.uint8).reshape(10, 3)
     batches = Batches(x, np.arange(10), 4, np.random.default_rng(0), np.uint8)
-    for got, y in batches:
+    for got, y, _ in batches:
         assert got.dtype == np.uint8
         assert (got == x[y]).all()
     assert batches._x is x
@@ -102,7 +103,7 @@ def test_batches_of_bytes_stay_bytes_where_bytes_are_wanted():
 def test_batches_take_one_hot_and_column_targets(batch_size):
     x = np.arange(10, dtype=np.float32)[:, None]
     y = np.eye(10, dtype=np.float32)
-    for got, target in Batches(x, y, batch_size, np.random.default_rng(0), np.float32):
+    for got, target, _ in Batches(x, y, batch_size, np.random.default_rng(0), np.float32):
         assert target.shape == (len(got), 10)
         assert target.dtype == np.float32
         assert (target.argmax(axis=1) == got[:, 0]).all()
@@ -112,10 +113,19 @@ def test_batches_take_one_hot_and_column_targets(batch_size):
 def test_batches_take_arrays_that_are_not_contiguous(batch_size):
     wide = np.arange(80, dtype=np.float32).reshape(8, 10)
     x, y = wide.T[:, ::2], np.arange(20)[::-2]  # (10, 4)
-    for got, target in Batches(x, y, batch_size, np.random.default_rng(0), np.float32):
+    for got, target, _ in Batches(x, y, batch_size, np.random.default_rng(0), np.float32):
         rows = (19 - target) // 2
         assert (got == x[rows]).all()
         assert got.flags.c_contiguous
+
+
+@pytest.mark.parametrize("batch_size", [4, None])
+def test_batches_carry_the_weight_of_each_row(batch_size):
+    x, weight = np.arange(10, dtype=np.float32)[:, None], np.arange(10) / 7
+    for _ in range(2):
+        for got, target, got_weight in Batches(x, np.arange(10), batch_size, np.random.default_rng(0), np.float32, weight):
+            assert (got_weight == weight[target]).all()
+            assert len(got_weight) == len(got)
 
 
 @pytest.mark.parametrize("x_dtype", [np.uint8, np.float32])

@@ -1,6 +1,6 @@
-"""The command line: numlp train | search | evaluate | predict | data."""
+"""The command line: numlp train | search | evaluate | predict | data | verify."""
 
-from numlp.cli import train, use  # noqa: F401  they register their commands
+from numlp.cli import train, use, verify  # noqa: F401  they register their commands
 from numlp.cli.app import app
 
 

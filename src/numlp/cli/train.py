@@ -33,9 +33,11 @@ from numlp.optimizers import OPTIMIZERS
 from numlp.recipes import RECIPES, Recipe, build_network, fit_options
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
-ActivationName = Annotated[str | None, typer.Option("--activation", help="identity, relu, sigmoid, tanh.")]
+ActivationName = Annotated[
+    str | None, typer.Option("--activation", help="relu, gelu, silu, tanh, selu ...: any of numlp's.")
+]
 BatchNormFlag = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="Batch norm in hidden layers.")]
-OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="SGD, Adam, AdamW.")]
+OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="SGD, Adam, AdamW, Lion ...: any of numlp's.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.")]
 Seed = Annotated[int, typer.Option(help="Of weights, dropout and the order of rows.")]
 DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]

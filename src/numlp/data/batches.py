@@ -13,8 +13,8 @@ Array = NDArray[Any]
 class Batches:
     """Each iteration is one epoch: every row once, in an order drawn from `rng`, in batches of `batch_size`.
 
-    The last batch may be smaller. A yielded pair is a view of a buffer, valid until the next one. Full batch
-    (`batch_size` None, or not below the number of rows) is a case: the same single pair every epoch, nothing drawn.
+    The last batch may be smaller. What is yielded are views of buffers, valid until the next batch. Full batch
+    (`batch_size` None, or not below the number of rows) is a case: the same single batch every epoch, nothing drawn.
 
     Parameters
     ----------
@@ -26,19 +26,30 @@ class Batches:
         Where the order is drawn from.
     dtype
         What x becomes in the batch: bytes stay bytes in memory and turn into floating point numbers here.
+    weight
+        The weights of the rows, of equal length, or None.
 
     Examples
     --------
     >>> import numpy as np
     >>> from numlp.data.batches import Batches
     >>> batches = Batches(np.arange(10).reshape(5, 2), np.arange(5), 2, np.random.default_rng(0), np.float32)
-    >>> [len(x) for x, y in batches]
+    >>> [len(x) for x, y, weight in batches]
     [2, 2, 1]
     """
 
-    def __init__(self, x: Array, y: Array, batch_size: int | None, rng: np.random.Generator, dtype: DTypeLike) -> None:
+    def __init__(
+        self,
+        x: Array,
+        y: Array,
+        batch_size: int | None,
+        rng: np.random.Generator,
+        dtype: DTypeLike,
+        weight: Array | None = None,
+    ) -> None:
         # np.take of a row from an array that is not C-contiguous copies the whole array, each time
         self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        self._weight = weight
         self.batch_size = len(x) if batch_size is None else min(batch_size, len(x))
         self._rng = rng
         full = self.batch_size == len(x)
@@ -53,10 +64,10 @@ class Batches:
         """Return the number of batches in an epoch."""
         return math.ceil(len(self._x) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        """Yield (x, y) for each batch of one epoch."""
+    def __iter__(self) -> Iterator[tuple[Array, Array, Array | None]]:
+        """Yield (x, y, weight or None) for each batch of one epoch."""
         if self.batch_size == len(self._x):
-            yield self._x, self._y
+            yield self._x, self._y, self._weight
             return
         order = self._rng.permutation(len(self._x))
         for start in range(0, len(order), self.batch_size):
@@ -67,4 +78,4 @@ class Batches:
             np.take(self._y, rows, axis=0, out=self._target[:n], mode="clip")
             if self._cast is not self._raw:
                 np.copyto(self._cast[:n], self._raw[:n])
-            yield self._cast[:n], self._target[:n]
+            yield self._cast[:n], self._target[:n], None if self._weight is None else self._weight[rows]

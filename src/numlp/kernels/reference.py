@@ -17,9 +17,9 @@ Array = NDArray[Any]
 _BLOCK = 6_144  # numbers: two temporaries of this size stay in the first-level cache
 
 
-def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield slices of rows that hold about `_BLOCK` numbers each, so that a temporary stays small and in cache."""
-    rows = max(1, _BLOCK // shape[1])
+def blocks(shape: tuple[int, ...], size: int = _BLOCK) -> Iterator[slice]:
+    """Yield slices of `size` // O rows = about `size` numbers, so that a temporary stays small and in cache."""
+    rows = max(1, size // shape[1])
     for start in range(0, shape[0], rows):
         yield slice(start, start + rows)
 
@@ -46,7 +46,7 @@ def relu(z: Array, out: Array) -> None:
 
 def relu_backward(dy: Array, y: Array, out: Array) -> None:
     """dz = dy [y > 0]; at the kink the derivative is taken as 0."""
-    for rows in _blocks(y.shape):
+    for rows in blocks(y.shape):
         np.multiply(dy[rows], y[rows] > 0, out=out[rows])
 
 
@@ -60,7 +60,7 @@ def sigmoid(z: Array, out: Array) -> None:
 
 def sigmoid_backward(dy: Array, y: Array, out: Array) -> None:
     """dz = dy * y (1 - y)."""
-    for rows in _blocks(y.shape):
+    for rows in blocks(y.shape):
         np.multiply(dy[rows], y[rows] * (1 - y[rows]), out=out[rows])
 
 
@@ -71,7 +71,7 @@ def tanh(z: Array, out: Array) -> None:
 
 def tanh_backward(dy: Array, y: Array, out: Array) -> None:
     """dz = dy * (1 - y^2)."""
-    for rows in _blocks(y.shape):
+    for rows in blocks(y.shape):
         np.multiply(dy[rows], 1 - y[rows] * y[rows], out=out[rows])
 
 
@@ -120,7 +120,7 @@ def softmax_cross_entropy(z: Array, q: Array, losses: Array, dz: Array) -> None:
 def cross_entropy(p: Array, q: Array, losses: Array, dp: Array) -> None:
     """l_n = -sum_c q_nc log p_nc,  dp = -q / p; p is kept above the smallest normal number."""
     np.maximum(p, np.finfo(p.dtype).tiny, out=dp)
-    for rows in _blocks(p.shape):
+    for rows in blocks(p.shape):
         np.einsum("nc,nc->n", q[rows], -np.log(dp[rows]), out=losses[rows])
     np.divide(q, dp, out=dp)
     np.negative(dp, out=dp)
@@ -218,6 +218,21 @@ def sgd_momentum(
     params -= scratch
 
 
+def running_mean(mean: Array, values: Array, decay: float, scratch: Array) -> None:
+    """m <- b m + (1 - b) x."""
+    np.subtract(values, mean, out=scratch)
+    scratch *= 1 - decay
+    mean += scratch
+
+
+def running_square(mean: Array, values: Array, decay: float, scratch: Array) -> None:
+    """v <- b v + (1 - b) x^2."""
+    np.multiply(values, values, out=scratch)
+    scratch -= mean
+    scratch *= 1 - decay
+    mean += scratch
+
+
 def adam(
     params: Array, grads: Array, m: Array, v: Array, step: int, learning_rate: float,
     beta1: float, beta2: float, epsilon: float, scratch: Array,
@@ -226,13 +241,8 @@ def adam(
 
     m' = m / (1 - b1^t) and v' = v / (1 - b2^t) undo the start at zero; t = `step` counts from 1.
     """
-    np.subtract(grads, m, out=scratch)
-    scratch *= 1 - beta1
-    m += scratch
-    np.multiply(grads, grads, out=scratch)
-    scratch -= v
-    scratch *= 1 - beta2
-    v += scratch
+    running_mean(m, grads, beta1, scratch)
+    running_square(v, grads, beta2, scratch)
     np.sqrt(v, out=scratch)
     scratch *= 1 / math.sqrt(1 - beta2**step)
     scratch += epsilon

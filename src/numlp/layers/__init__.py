@@ -4,10 +4,55 @@ from numlp.layers.activation import Activation, Softmax
 from numlp.layers.batch_norm import BatchNorm
 from numlp.layers.dense import Dense, Layer
 from numlp.layers.dropout import Dropout
+from numlp.layers.embedding import Embedding
+from numlp.layers.noise import AlphaDropout, GaussianNoise
+from numlp.layers.parametric import ParametricActivation
 from numlp.layers.pixels import Pixels
+from numlp.layers.prelu import PReLU
+from numlp.layers.residual import Residual
+from numlp.layers.row_norm import LayerNorm, RMSNorm
+from numlp.layers.scale import Scale
+from numlp.layers.standardize import Standardize
 
 LAYERS: dict[str, type[Layer]] = {
-    layer.__name__: layer for layer in (Dense, Activation, Softmax, Pixels, Dropout, BatchNorm)
+    layer.__name__: layer
+    for layer in (
+        Dense,
+        Activation,
+        Softmax,
+        Pixels,
+        Dropout,
+        BatchNorm,
+        PReLU,
+        ParametricActivation,
+        AlphaDropout,
+        GaussianNoise,
+        LayerNorm,
+        RMSNorm,
+        Scale,
+        Standardize,
+        Residual,
+        Embedding,
+    )
 }
 
-__all__ = ["LAYERS", "Activation", "BatchNorm", "Dense", "Dropout", "Layer", "Pixels", "Softmax"]
+__all__ = [
+    "LAYERS",
+    "Activation",
+    "AlphaDropout",
+    "BatchNorm",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "GaussianNoise",
+    "Layer",
+    "LayerNorm",
+    "PReLU",
+    "ParametricActivation",
+    "Pixels",
+    "RMSNorm",
+    "Residual",
+    "Scale",
+    "Softmax",
+    "Standardize",
+]

@@ -24,7 +24,7 @@ class Activation(Layer):
     n_in
         O.
     activation
-        f: identity, relu, sigmoid, tanh or softmax.
+        f: any name in `numlp.activations.ACTIVATIONS`, such as relu, gelu, silu, tanh, softmax.
     """
 
     def __init__(self, n_in: int, activation: str) -> None:

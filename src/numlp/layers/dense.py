@@ -1,5 +1,6 @@
 """What every layer promises, and the layer that this is all about."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from numlp.activations import ACTIVATIONS
 from numlp.arena import Parameter
 from numlp.errors import ArgumentError, check_choice, check_count
-from numlp.initializers import INITIALIZERS
+from numlp.initializers import find_initializer
 
 Array = NDArray[Any]
 
@@ -38,6 +39,7 @@ class Layer:
     n_out: int
     dtype: np.dtype[Any]
     need_dx: bool
+    takes_any_scale = False  # whether, as the first layer, it brings x near [-1, 1] by itself
     _bound = False
 
     def parameters(self) -> Sequence[Parameter]:
@@ -73,6 +75,13 @@ class Layer:
         """Whether `forward` takes x of this dtype: its own, nothing else."""
         return dtype == self.dtype
 
+    def check(self, x: Array, where: str) -> None:
+        """Raise if x holds numbers this layer cannot take: asked of the first layer, at the door, about all rows."""
+
+    def example(self, x: Array) -> Array:
+        """Turn any random numbers (N, n_in) into rows this layer takes, for checks: most take them as they are."""
+        return x
+
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y for x (N, n_in)."""
         raise NotImplementedError
@@ -99,19 +108,26 @@ class Dense(Layer):
 
         z = x W + b,  y = f(z)                                           (1)
         dz = dy * f'(z);  dW = x^T dz;  db = sum_n dz;  dx = dz W^T      (2)
+        z = s x W + b,  s = 1 / sqrt(I),  W ~ N(0, 1);  dW = s x^T dz;  dx = s dz W^T            (3)
+
+    Equation (3) is the "ntk" parametrization: the same functions, but with equally large weights at any width, so that one
+    learning rate suits all widths.
 
     Shapes  x (N, I), W (I, O), b (O,), y (N, O); C-contiguous, dtype of the network.
     Errors  ShapeError if x is not (N, I) or N > capacity; DTypeError if the dtype differs (raised by the network).
-    Source  Rumelhart, Hinton, Williams 1986, eq. 1-7.
+    Source  Rumelhart, Hinton, Williams 1986, eq. 1-7; for (3) Jacot, Gabriel, Hongler 2018, eq. 1.
 
     Parameters
     ----------
     n_in, n_out
         I and O.
     activation
-        f: identity, relu, sigmoid, tanh or softmax.
+        f: any name in `numlp.activations.ACTIVATIONS`, such as relu, gelu, silu, tanh, softmax.
     initializer
-        How W is drawn (initializers.py); None takes the one that suits the activation. b starts at zero.
+        How W is drawn: a name, or a number to fill it with (initializers.py); None takes the one that suits the activation.
+        b starts at zero.
+    parametrization
+        "standard", equation (1), or "ntk", equation (3), which has its own initializer.
 
     Examples
     --------
@@ -126,14 +142,24 @@ class Dense(Layer):
     dW: Array
     db: Array
 
-    def __init__(self, n_in: int, n_out: int, activation: str = "identity", initializer: str | None = None) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        activation: str = "identity",
+        initializer: str | float | None = None,
+        parametrization: str = "standard",
+    ) -> None:
         self.n_in = check_count(n_in, "Dense", "n_in")
         self.n_out = check_count(n_out, "Dense", "n_out")
         self.activation = check_choice(activation, ACTIVATIONS, "Dense", "activation")
         self.initializer = initializer
-        if initializer is not None:
-            check_choice(initializer, INITIALIZERS, "Dense", "initializer")
+        self.parametrization = check_choice(parametrization, ("standard", "ntk"), "Dense", "parametrization")
+        if parametrization == "ntk" and initializer is not None:
+            raise ArgumentError(f"Dense: initializer must be None with parametrization='ntk', got {initializer!r}")
         self._f = ACTIVATIONS[activation]
+        self.scale = 1 / math.sqrt(self.n_in) if parametrization == "ntk" else 1.0
+        self._draw = find_initializer(self._f.initializer if initializer is None else initializer, "Dense")
 
     def parameters(self) -> Sequence[Parameter]:
         """W (I, O) is a weight, b (O,) a bias."""
@@ -141,8 +167,10 @@ class Dense(Layer):
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw W, and zero b."""
-        draw = INITIALIZERS[self.initializer or self._f.initializer]
-        self.W[...] = draw((self.n_in, self.n_out), rng, self.dtype)
+        if self.parametrization == "ntk":
+            self.W[...] = rng.normal(size=self.W.shape)
+        else:
+            self.W[...] = self._draw((self.n_in, self.n_out), rng, self.dtype)
         self.b.fill(0)
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
@@ -153,22 +181,26 @@ class Dense(Layer):
         self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Equation (1)."""
+        """Equation (1) or (3)."""
         self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
         np.matmul(x, self.W, out=z)
+        if self.scale != 1:
+            z *= self.scale
         z += self.b
         self._f.apply(z, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
-        """Equation (2); dz overwrites dy. The first layer of a network saves the product for dx, which nobody reads."""
+        """Equation (2) or (3); dz overwrites dy. The first layer of a network saves the product for dx: nobody reads it."""
         n = len(dy)
         dz = dy
         self._f.backward(dy, self._z[:n], dz)
-        np.matmul(self._x.T, dz, out=self.dW)
         np.add.reduce(dz, axis=0, out=self.db)
+        if self.scale != 1:
+            dz *= self.scale  # s in dW and in dx
+        np.matmul(self._x.T, dz, out=self.dW)
         return np.matmul(dz, self.W.T, out=self._dx[:n]) if self.need_dx else None
 
     def _label(self) -> str:
-        sizes = f"{self.n_in} -> {self.n_out}"
-        return sizes if self.activation == "identity" else f"{sizes}, {self.activation}"
+        words = [f"{self.n_in} -> {self.n_out}", self.activation, self.parametrization]
+        return ", ".join(word for word in words if word not in ("identity", "standard"))

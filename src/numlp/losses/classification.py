@@ -1,5 +1,6 @@
-"""What training makes small. `loss(y, target)` returns the mean over the batch and its gradient, together."""
+"""What every loss is, and the losses for one class out of C."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from numlp.errors import (
     ArgumentError,
+    DTypeError,
     ShapeError,
     check_finite,
     check_labels,
@@ -17,18 +19,29 @@ from numlp.kernels import reference as kernels
 
 Array = NDArray[Any]
 
+_BLOCK = 1_024  # numbers: a dozen temporaries of this size are still small and in the first-level cache
+
+
+def row_blocks(y: Array) -> Iterator[slice]:
+    """Yield slices of rows of y (N, C) of about a thousand numbers each, so that a temporary is never a batch."""
+    rows = max(1, _BLOCK // y.shape[1])
+    for start in range(0, len(y), rows):
+        yield slice(start, start + rows)
+
 
 class Loss:
     """A mean over the rows of a batch, L(y, target), and dL/dy.
 
-        L = sum_n w_n l_n / sum_n w_n,  l_n the loss of row n, w_n its weight (1 if none is given)
+        L = sum_n w_n l_n / sum_n w_n,  l_n the loss of row n, w_n its weight (1 if none is given)    (1)
 
     The division by N (or sum w) is in the value *and* in the gradient, and stands here alone: the printed loss is the
-    function being minimised. A loss states l_n and dl_n/dy.
-    `dy` is a buffer of the loss, valid until its next call; a network's `backward` may overwrite it.
+    function being minimised. A loss states l_n and dl_n/dy. Where all weights of a batch are zero, so are L and dy.
+    `dy` is a buffer of the loss, valid until its next call; a network's `backward` may overwrite it. `total_weight` is
+    sum w of the last call: means of batches, weighted with it, make the mean of all rows.
     """
 
     classifies = False
+    total_weight = 0.0
     _dy: Array = np.empty((0, 0))
     _losses: Array = np.empty(0)
 
@@ -39,6 +52,10 @@ class Loss:
         """
         raise NotImplementedError
 
+    def example(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return outputs and a target that belong to this loss, float64, for `check_gradients`."""
+        return rng.uniform(0.1, 0.9, size=(5, 4)), rng.normal(size=(5, 4))
+
     def __call__(self, y: Array, target: Array, weight: Array | None = None) -> tuple[float, Array]:
         """Return (L, dL/dy) for outputs y (N, C), targets as `prepare` gives them, and weights (N,) >= 0 of the rows."""
         if self._dy.shape[0] < len(y) or self._dy.shape[1:] != y.shape[1:] or self._dy.dtype != y.dtype:
@@ -46,6 +63,7 @@ class Loss:
         dy, losses = self._dy[: len(y)], self._losses[: len(y)]
         weight = self._rows(y, np.asarray(target), weight, losses, dy)
         if weight is None:
+            self.total_weight = float(len(y))
             dy /= len(y)
             return float(losses.mean(dtype=np.float64)), dy
         share = self._share(weight, len(y))
@@ -61,14 +79,32 @@ class Loss:
         raise NotImplementedError
 
     def _share(self, weight: Array, n: int) -> Array:
-        """Return w_n / sum w (N,) float64."""
+        """Return w_n / sum w (N,) float64, and keep the sum."""
         where, weight = type(self).__name__, np.asarray(weight, np.float64)
         if weight.shape != (n,):
             raise ShapeError(f"{where}: weight must have shape ({n},), got {weight.shape}")
-        total = weight.sum()
-        if not (weight.min() >= 0 and 0 < total < np.inf):
-            raise ArgumentError(f"{where}: weight must hold numbers of at least 0 with a sum above 0, got {weight}")
-        return weight / total
+        self.total_weight = float(weight.sum())
+        if not (weight.min() >= 0 and self.total_weight < np.inf):
+            raise ArgumentError(f"{where}: weight must hold finite numbers of at least 0, got {weight}")
+        return weight / (self.total_weight or 1.0)  # all zero: such a batch teaches nothing
+
+
+def check_numbers(values: Any, where: str, name: str) -> tuple[float, ...] | None:
+    """Return weights as a tuple of floats, or None: at least 0 each, not all 0."""
+    if values is None:
+        return None
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise DTypeError(f"{where}: {name} must be a sequence of numbers, one for each output, got {values!r}")
+    numbers = tuple(check_number(value, where, name, low=0) for value in values)
+    if not any(numbers):
+        raise ArgumentError(f"{where}: {name} must hold a number above 0, got {list(numbers)}")
+    return numbers
+
+
+def check_one_each(values: Sequence[float] | None, n_outputs: int, where: str, name: str) -> None:
+    """Raise ShapeError unless there are as many values (if any) as outputs."""
+    if values is not None and len(values) != n_outputs:
+        raise ShapeError(f"{where}: {name} must have {n_outputs} numbers, one for each output, got {len(values)}")
 
 
 class ClassificationLoss(Loss):
@@ -85,6 +121,18 @@ class ClassificationLoss(Loss):
     def probabilities(self, y: Array) -> Array:
         """Return p (N, C) for the network's outputs y."""
         raise NotImplementedError
+
+    def decide(self, y: Array) -> Array:
+        """Return what the outputs y say: the label of each row (N,)."""
+        return y.argmax(axis=1)
+
+    def labels(self, target: Array) -> Array:
+        """Return the target in the form of `decide`, so that the two can be compared."""
+        return target if target.ndim == 1 else target.argmax(axis=1)
+
+    def example(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return outputs and a target that belong to this loss, float64, for `check_gradients`."""
+        return rng.uniform(0.1, 0.9, size=(5, 4)), rng.integers(4, size=5)
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return labels as intp, or a one-hot or soft target as `dtype`; each row of the latter must sum to one."""
@@ -138,17 +186,23 @@ class SoftmaxCrossEntropy(ClassificationLoss):
 
     q is the target distribution: one-hot for labels, smoothed to (1 - s) q + s / C with s = `label_smoothing`.
     Computed as log sum exp with the row maximum taken out: finite for any finite logits, and (2) is exact where p
-    underflows. The network's last layer must not be a softmax.
+    underflows. The network's last layer must not be a softmax. With `class_weights` v, row n has the weight
+
+        w_n = v[label_n], or sum_c q_nc v_c before smoothing             (3)
+
+    times its sample weight, and the mean is the weighted one, sum_n w_n l_n / sum_n w_n.
 
     Shapes  y (N, C) logits; target (N,) labels 0..C-1, or (N, C) rows that sum to one.
     Units   nats; a guess among C classes costs log C (2.303 for ten).
     Errors  ShapeError, DTypeError, ArgumentError for a target that does not fit.
-    Source  Bridle 1990; label smoothing: Szegedy et al. 2016, section 7.
+    Source  Bridle 1990; label smoothing: Szegedy et al. 2016, section 7; class weights: King and Zeng 2001.
 
     Parameters
     ----------
     label_smoothing
         s in [0, 1).
+    class_weights
+        C numbers of at least 0, not all 0: how much a row of each class counts. None: all the same.
 
     Examples
     --------
@@ -158,9 +212,28 @@ class SoftmaxCrossEntropy(ClassificationLoss):
     (0.6931, [[-0.5, 0.5]])
     """
 
+    def __init__(self, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None) -> None:
+        super().__init__(label_smoothing)
+        self.class_weights = check_numbers(class_weights, type(self).__name__, "class_weights")
+
+    def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
+        """Return labels as intp, or a distribution as `dtype`; there must be a class weight for each output."""
+        check_one_each(self.class_weights, n_outputs, where, "class_weights")
+        return super().prepare(target, n_outputs, dtype, where)
+
+    def example(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return logits and labels."""
+        n_classes = len(self.class_weights or range(4))
+        return rng.uniform(0.1, 0.9, size=(5, n_classes)), rng.integers(n_classes, size=5)
+
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         kernels.softmax_cross_entropy(y, self._distribution(y, target), losses, dy)
-        return weight
+        if self.class_weights is None:
+            return weight
+        check_one_each(self.class_weights, y.shape[1], type(self).__name__, "class_weights")
+        each = np.asarray(self.class_weights)
+        own = each[target] if target.ndim == 1 else target @ each
+        return own if weight is None else own * weight
 
     def probabilities(self, y: Array) -> Array:
         """Return softmax(y)."""

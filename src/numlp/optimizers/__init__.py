@@ -1,8 +1,29 @@
 """From gradients to better parameters: `step(params, grads)` on the two flat arrays of a network."""
 
-from numlp.optimizers.adam import Adam, AdamW
+from numlp.optimizers.adam import Adam, AdamW, AMSGrad, NAdam, RAdam
+from numlp.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from numlp.optimizers.lbfgs import LBFGS
+from numlp.optimizers.lion import Lion
 from numlp.optimizers.sgd import SGD, Optimizer
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.__name__: optimizer for optimizer in (SGD, Adam, AdamW)}
+# rules for a step; LBFGS has none and is no entry
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    optimizer.__name__: optimizer
+    for optimizer in (SGD, RMSprop, Adagrad, Adadelta, Adam, AMSGrad, AdamW, NAdam, RAdam, Lion)
+}
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "AMSGrad",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "LBFGS",
+    "Lion",
+    "NAdam",
+    "OPTIMIZERS",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "SGD",
+]

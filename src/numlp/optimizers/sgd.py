@@ -1,66 +1,143 @@
-"""From gradients to better parameters: `step(params, grads)` on the two flat arrays of a network."""
+"""What every optimizer has - the rate of the step, clipping, decay, factors for some parameters - and the plainest rule."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numlp.errors import ArgumentError, check_number
 from numlp.kernels import reference as kernels
+from numlp.optimizers.parts import Array, Factors, check_factors, merged, named_parts, norm
 from numlp.schedules import Constant, Schedule
 
-Array = NDArray[Any]
+_NORM_EPSILON = 1e-6  # PyTorch's: keeps the quotient of equation (2) finite
 
 
 class Optimizer:
     """Changes flat parameters in place, given flat gradients.
 
-    `start` allocates the state and sets the step to 0; `fit` calls it. `learning_rate` is a number or a schedule;
-    `rate` is what the last step used. The state, where there is one, is a flat array as long as the parameters.
+    In each step, with the rate lr of the schedule, and for each parameter the factors a of the rate and c of the decay:
+
+        g <- min(max(g, -clip_value), clip_value)                                   (1)
+        g <- g min(1, clip_norm / (|g| + 1e-6)),  |g| over all gradients            (2)
+        p <- (1 - a lr c weight_decay) p                                            (3)
+        p <- p minus the step of the rule for g with the rate a lr                  (4)
+
+    (1) and (2) work on a copy. Weights have the factors (1, 1) and biases (1, 0), unless `factors` says something else.
+    `start` allocates the state and sets the step to 0; `fit` calls it. `rate` is lr of the last step. The state, where
+    there is one, is one flat array as long as the parameters for each of `state_names`. `scale` multiplies lr and is 1
+    after `start`; `ReduceOnPlateau` changes it.
+
+    A subclass names its state and states its rule in `_update`.
+
+    Source  Pascanu, Mikolov, Bengio 2013, algorithm 1, for (2); Loshchilov, Hutter 2019 for (3).
 
     Parameters
     ----------
     learning_rate
         Above 0, or a `Schedule`.
+    factors
+        Pattern -> (a, c), each at least 0. A pattern such as "layers.0.*" or "*.b" is compared with the full name of a
+        parameter, layers.<i>.<name>; the first one that fits counts.
+    clip_norm, clip_value
+        Above 0; None clips nothing.
     """
 
     state_names: tuple[str, ...] = ()
+    n_scratch = 1  # arrays as long as the parameters that the rule computes in
+    weight_decay: float | Schedule = 0.0
 
-    def __init__(self, learning_rate: float | Schedule) -> None:
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        factors: Factors | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        where = type(self).__name__
         self.learning_rate = learning_rate
         if isinstance(learning_rate, Schedule):
             self._schedule = learning_rate
         else:
-            self.learning_rate = check_number(learning_rate, type(self).__name__, "learning_rate", above=0)
+            self.learning_rate = check_number(learning_rate, where, "learning_rate", above=0)
             self._schedule = Constant(self.learning_rate)
+        self.factors = None if factors is None else check_factors(factors, where)
+        self.clip_norm = None if clip_norm is None else check_number(clip_norm, where, "clip_norm", above=0)
+        self.clip_value = None if clip_value is None else check_number(clip_value, where, "clip_value", above=0)
         self.n_steps = 0
         self.rate = 0.0
-        self._scratch: Array | None = None
+        self.scale = 1.0
+        self._scratch: list[Array] = []
 
-    def start(self, params: Array, n_weights: int | None = None, total_steps: int | None = None) -> None:
-        """Begin a training of `total_steps` steps; the first `n_weights` parameters (all, if None) are weights."""
-        self.n_steps = 0
+    def start(
+        self,
+        params: Array,
+        n_weights: int | None = None,
+        total_steps: int | None = None,
+        slices: Mapping[str, slice] | None = None,
+    ) -> None:
+        """Begin a training of `total_steps` steps; the first `n_weights` parameters (all, if None) are weights.
+
+        `slices` says where each named parameter lies, as `network.arena.slices` does; `factors` need it.
+        """
+        self._segments(params.size, params.size if n_weights is None else n_weights, slices)
+        self.n_steps, self.scale = 0, 1.0
         self._total_steps = total_steps
-        self._weights = slice(0, n_weights)
-        self._scratch = np.empty_like(params)
+        self._scratch = [np.empty_like(params) for _ in range(self.n_scratch)]
+        self._clipped = np.empty_like(params if self.clip_norm or self.clip_value else params[:0])
         for name in self.state_names:
             setattr(self, name, np.zeros_like(params))
 
     def step(self, params: Array, grads: Array) -> None:
-        """Update `params` in place. Without `start`, all parameters count as weights."""
-        if self._scratch is None or self._scratch.shape != params.shape or self._scratch.dtype != params.dtype:
+        """Update `params` in place, equations (1) to (4). Without `start`, all parameters count as weights."""
+        if not self._scratch or self._scratch[0].shape != params.shape or self._scratch[0].dtype != params.dtype:
             self.start(params)
-        if self._total_steps is None and not isinstance(self._schedule, Constant):
+        rate, decay = self._now(self._schedule) * self.scale, self._now(self.weight_decay)
+        self.rate = rate
+        self.n_steps += 1
+        self._advance()
+        grads = self._clip(grads) if self.clip_norm or self.clip_value else grads
+        for part, factor in self._decays if decay else ():
+            params[part] *= 1 - rate * factor * decay
+        for part, factor in self._rates:
+            state = [getattr(self, name)[part] for name in self.state_names]
+            self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])
+
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+        """Apply the rule to a part of the parameters; `state` in the order of `state_names`."""
+        raise NotImplementedError
+
+    def _advance(self) -> None:
+        """Change what is no array, once a step; `n_steps` counts from 1."""
+
+    def _now(self, value: float | Schedule) -> float:
+        """Return a number, or what a schedule has for this step."""
+        if not isinstance(value, Schedule):
+            return value
+        if self._total_steps is None and not isinstance(value, Constant):
             raise ArgumentError(
                 f"{type(self).__name__}.step: total_steps must be known to a schedule, got none; "
                 "call start(params, n_weights, total_steps) first, as fit does"
             )
-        self.rate = self._schedule(self.n_steps, self._total_steps or 0)
-        self.n_steps += 1
-        self._update(params, grads, self._scratch)
+        return value(self.n_steps, self._total_steps or 0)
 
-    def _update(self, params: Array, grads: Array, scratch: Any) -> None:
-        raise NotImplementedError
+    def _clip(self, grads: Array) -> Array:
+        """Return a clipped copy, equations (1) and (2)."""
+        clipped = self._clipped
+        if self.clip_value is not None:
+            np.clip(grads, -self.clip_value, self.clip_value, out=clipped)
+        else:
+            np.copyto(clipped, grads)
+        if self.clip_norm is not None:
+            clipped *= min(1.0, self.clip_norm / (norm(clipped, self._scratch[0]) + _NORM_EPSILON))
+        return clipped
+
+    def _segments(self, size: int, n_weights: int, slices: Mapping[str, slice] | None) -> None:
+        """Find the longest parts of the flat arrays with one factor of the rate, and with one of the decay."""
+        parts = [(slice(0, n_weights), 1.0, 1.0), (slice(n_weights, size), 1.0, 0.0)]
+        if self.factors:
+            parts = named_parts(self.factors, n_weights, slices, f"{type(self).__name__}.start")
+        self._rates = merged([(part, rate) for part, rate, _ in parts])
+        self._decays = [(part, factor) for part, factor in merged([(p, a * c) for p, a, c in parts]) if factor]
 
 
 class SGD(Optimizer):
@@ -80,6 +157,8 @@ class SGD(Optimizer):
         mu in [0, 1).
     nesterov
         Equation (3) instead of (2); needs a momentum.
+    factors, clip_norm, clip_value
+        As in `Optimizer`.
 
     Examples
     --------
@@ -92,16 +171,25 @@ class SGD(Optimizer):
 
     velocity: Array
 
-    def __init__(self, learning_rate: float | Schedule = 0.1, momentum: float = 0.0, nesterov: bool = False) -> None:
-        super().__init__(learning_rate)
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.1,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        *,
+        factors: Factors | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, factors, clip_norm, clip_value)
         self.momentum = check_number(momentum, "SGD", "momentum", low=0, below=1)
         self.nesterov = nesterov
         if nesterov and momentum == 0:
             raise ArgumentError("SGD: momentum must be above 0 with nesterov, got 0; give for example momentum=0.9")
         self.state_names = ("velocity",) if momentum else ()
 
-    def _update(self, params: Array, grads: Array, scratch: Any) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
         if self.momentum:
-            kernels.sgd_momentum(params, grads, self.velocity, self.rate, self.momentum, self.nesterov, scratch)
+            kernels.sgd_momentum(params, grads, state[0], rate, self.momentum, self.nesterov, scratch[0])
         else:
-            kernels.sgd(params, grads, self.rate, scratch)
+            kernels.sgd(params, grads, rate, scratch[0])

@@ -1,0 +1,124 @@
+"""Noise in training that is not plain dropout."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp.activations import SELU_ALPHA, SELU_SCALE
+from numlp.errors import check_count, check_number
+from numlp.layers.dense import Layer
+
+Array = NDArray[Any]
+
+
+class AlphaDropout(Layer):
+    """Dropout for selu networks: mean 0 and variance 1 stay what they are. Does nothing outside training.
+
+        m ~ Bernoulli(1 - rate);  y = a (x m + q (1 - m)) + b,  dx = a m dy          (1)
+        q = -1.7581, what selu tends to far left of zero
+        a = 1 / sqrt((1 - rate) (1 + rate q^2)),  b = -a rate q                      (2)
+
+    Shapes  x, y (N, O).
+    Source  Klambauer, Unterthiner, Mayr, Hochreiter 2017, section "New dropout technique".
+
+    Parameters
+    ----------
+    n_in
+        O.
+    rate
+        Probability that a number is replaced by q, in [0, 1).
+    """
+
+    def __init__(self, n_in: int, rate: float) -> None:
+        self.n_in = self.n_out = check_count(n_in, "AlphaDropout", "n_in")
+        self.rate = check_number(rate, "AlphaDropout", "rate", low=0, below=1)
+        self._q = -SELU_SCALE * SELU_ALPHA
+        self._a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * self._q**2))
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Keep the generator: masks are drawn from it."""
+        self._rng = rng
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate y, the mask and the random numbers behind it."""
+        super().reserve(batch_size, need_dx)
+        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._mask = np.empty_like(self._y)
+        self._random = np.empty((batch_size, self.n_out), np.float32)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1), as y = a ((x - q) m + q (1 - rate))."""
+        self._active = training and self.rate > 0
+        if not self._active:
+            return x
+        n = len(x)
+        random, mask, y = self._random[:n], self._mask[:n], self._y[:n]
+        self._rng.random(dtype=np.float32, out=random)
+        np.greater_equal(random, self.rate, out=mask)
+        np.subtract(x, self._q, out=y)
+        y *= mask
+        y += self._q * (1 - self.rate)
+        y *= self._a
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return dx = a m dy, in the place of dy."""
+        if self._active:
+            dy *= self._mask[: len(dy)]
+            dy *= self._a
+        return dy
+
+    def _label(self) -> str:
+        return f"{self.n_in}, {self.rate:g}"
+
+
+class GaussianNoise(Layer):
+    """In training, add a normal random number to each number; else do nothing.
+
+        e ~ N(0, 1),  y = x + std e,  dx = dy                            (1)
+
+    As the first layer it is a penalty on the network's slopes. The noise is drawn in single precision for either dtype.
+
+    Shapes  x, y (N, O).
+    Source  Bishop 1995, "Training with noise is equivalent to Tikhonov regularization".
+
+    Parameters
+    ----------
+    n_in
+        O.
+    std
+        At least 0, in the units of x.
+    """
+
+    def __init__(self, n_in: int, std: float) -> None:
+        self.n_in = self.n_out = check_count(n_in, "GaussianNoise", "n_in")
+        self.std = check_number(std, "GaussianNoise", "std", low=0)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Keep the generator: noise is drawn from it."""
+        self._rng = rng
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate y and the noise."""
+        super().reserve(batch_size, need_dx)
+        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._noise = np.empty((batch_size, self.n_out), np.float32)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1)."""
+        if not training or self.std == 0:
+            return x
+        noise, y = self._noise[: len(x)], self._y[: len(x)]
+        self._rng.standard_normal(dtype=np.float32, out=noise)
+        np.multiply(noise, self.std, out=y, dtype=self.dtype)
+        y += x
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return dy."""
+        return dy
+
+    def _label(self) -> str:
+        return f"{self.n_in}, {self.std:g}"

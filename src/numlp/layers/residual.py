@@ -1,0 +1,122 @@
+"""A way around a stack of layers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp.arena import Parameter
+from numlp.errors import ArgumentError, DTypeError, ShapeError
+from numlp.layers.dense import Layer
+
+Array = NDArray[Any]
+
+
+class Residual(Layer):
+    """A stack of layers, and the identity beside it: the stack learns what to add.
+
+        y = x + stack(x)                                                 (1)
+        dx = dy + (dy back through the stack)                            (2)
+
+    Inside, the parameters are named `<index>.<name>`: `0.W` is the W of the first layer of the stack.
+
+    Shapes  x, y (N, O): the stack takes as many columns as it gives.
+    Errors  ShapeError if the layers do not fit together; ArgumentError, DTypeError for anything else.
+    Source  He, Zhang, Ren, Sun 2016, eq. 1.
+
+    Parameters
+    ----------
+    layers
+        At least one; each takes as many inputs as the one before gives outputs, the first as many as the last gives.
+
+    Examples
+    --------
+    >>> import numlp as nl
+    >>> block = nl.Residual([nl.LayerNorm(8), nl.Dense(8, 32, "gelu"), nl.Dense(32, 8)])
+    >>> [parameter.name for parameter in block.parameters()]
+    ['0.gamma', '0.beta', '1.W', '1.b', '2.W', '2.b']
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers = tuple(layers)
+        _check_stack(self.layers)
+        self.n_in = self.n_out = self.layers[0].n_in
+        trained = [any(p.role != "state" for p in layer.parameters()) for layer in self.layers]
+        self._first_trained = trained.index(True) if any(trained) else len(trained)
+
+    def parameters(self) -> Sequence[Parameter]:
+        """Those of the stack, named `<index>.<name>`."""
+        return tuple(p._replace(name=f"{i}.{p.name}") for i, layer in enumerate(self.layers) for p in layer.parameters())
+
+    def bind(
+        self, values: Mapping[str, Array], gradients: Mapping[str, Array], rng: np.random.Generator, dtype: np.dtype[Any]
+    ) -> None:
+        """Hand each layer of the stack its views."""
+        super().bind(values, gradients, rng, dtype)
+        for i, layer in enumerate(self.layers):
+            own, own_gradients = (
+                {name.removeprefix(f"{i}."): view for name, view in views.items() if name.startswith(f"{i}.")}
+                for views in (values, gradients)
+            )
+            layer.bind(own, own_gradients, rng, dtype)
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate y, the copy of dy if dx is needed, and the buffers of the stack."""
+        super().reserve(batch_size, need_dx)
+        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._dx = np.empty((batch_size if need_dx else 0, self.n_out), self.dtype)
+        for i, layer in enumerate(self.layers):
+            layer.reserve(batch_size, need_dx=need_dx or i > self._first_trained)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1)."""
+        inner = x
+        for layer in self.layers:
+            inner = layer.forward(inner, training)
+        return np.add(x, inner, out=self._y[: len(x)])
+
+    def backward(self, dy: Array) -> Array | None:
+        """Equation (2). The stack may overwrite dy, so it is copied first."""
+        gradient: Array | None = dy
+        if self.need_dx:
+            dx = self._dx[: len(dy)]
+            np.copyto(dx, dy)
+        for layer in reversed(self.layers if self.need_dx else self.layers[self._first_trained :]):
+            assert gradient is not None  # only the first of these layers returns None
+            gradient = layer.backward(gradient)
+        if not self.need_dx:
+            return None
+        dx += gradient
+        return dx
+
+    def check(self, x: Array, where: str) -> None:
+        """Ask the first layer of the stack."""
+        self.layers[0].check(x, where)
+
+    def example(self, x: Array) -> Array:
+        """Rows that the first layer of the stack takes."""
+        return self.layers[0].example(x)
+
+    def _label(self) -> str:
+        return ", ".join(map(repr, self.layers))
+
+
+def _check_stack(layers: tuple[Layer, ...]) -> None:
+    """Raise unless the layers are layers, fit together, and belong to nobody else."""
+    if not layers:
+        raise ArgumentError("Residual: layers must hold at least 1 layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise DTypeError(f"Residual: layer {i} must be a Layer, got {layer!r}")
+    for i, layer in enumerate(layers):
+        before = layers[i - 1]  # of the first one, the last: the stack gives as many columns as it takes
+        if layer.n_in != before.n_out:
+            raise ShapeError(
+                f"Residual: layer {i} {layer} must take {before.n_out} inputs, the outputs of "
+                f"layer {(i - 1) % len(layers)} {before}, got {layer.n_in}"
+            )
+        if layer._bound or layer in layers[:i]:
+            raise ArgumentError(
+                f"Residual: layer {i} {layer} must belong to one network, got a second one; build a new layer"
+            )

@@ -1,0 +1,111 @@
+"""Preprocessing of columns as the first layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from numlp.arena import Parameter
+from numlp.errors import ArgumentError, ShapeError, check_count, check_finite, check_matrix
+from numlp.kernels.reference import blocks
+from numlp.layers.dense import Layer
+
+Array = NDArray[Any]
+
+
+class Standardize(Layer):
+    """Give each column the mean 0 and the standard deviation 1 of the data it was fitted to.
+
+        y = (x - mean) / std,  dx = dy / std;  y = dx = 0 where std = 0              (1)
+        mean = sum_n x / N,  std = sqrt(sum_n (x - mean)^2 / N)                      (2)
+
+    As the first layer it is the network's preprocessing: the saved model takes raw columns. Mean and std are saved with the
+    model and not trained; before `fit` or `give` they are 0 and 1. A constant column tells nothing, and becomes 0.
+
+    Shapes  x, y (N, O); mean, std (O,).
+    Source  LeCun, Bottou, Orr, Müller 1998, section 4.3.
+
+    Parameters
+    ----------
+    n_in
+        O.
+
+    Examples
+    --------
+    >>> import numpy as np, numlp as nl
+    >>> x = np.array([[1.0, 5.0], [3.0, 5.0]])
+    >>> network = nl.Network([nl.Standardize(2).fit(x)], dtype=np.float64)
+    >>> network.forward(x)
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
+
+    mean: Array
+    std: Array
+    takes_any_scale = True
+
+    def __init__(self, n_in: int) -> None:
+        self.n_in = self.n_out = check_count(n_in, "Standardize", "n_in")
+        self._given: tuple[Array, Array] = (np.zeros(self.n_in), np.ones(self.n_in))
+
+    def fit(self, x: ArrayLike) -> "Standardize":
+        """Equation (2), in double precision; before or after a network has taken the layer in. Returns the layer.
+
+        Errors  ShapeError, DTypeError, ArgumentError (NaN or infinite numbers) about x.
+        """
+        x = check_matrix(x, "Standardize.fit", "x", self.n_in)
+        check_finite(x, "Standardize.fit", "x")
+        mean = x.mean(axis=0, dtype=np.float64)
+        squares = np.zeros(self.n_in)
+        for rows in blocks(x.shape):
+            squares += ((x[rows] - mean) ** 2).sum(axis=0)
+        constant = x.min(axis=0) == x.max(axis=0)  # rounding may leave such a column a std above 0
+        return self.give(mean, np.where(constant, 0, np.sqrt(squares / len(x))))
+
+    def give(self, mean: ArrayLike, std: ArrayLike) -> "Standardize":
+        """Take mean and std, one number a column, before or after a network has taken the layer in. Returns the layer.
+
+        Errors  ShapeError if they are not (O,); ArgumentError if one is not finite, or a std is negative.
+        """
+        given = np.array(mean, np.float64), np.array(std, np.float64)
+        for name, array in zip(("mean", "std"), given, strict=True):
+            if array.shape != (self.n_in,):
+                raise ShapeError(f"Standardize.give: {name} must have shape ({self.n_in},), got {array.shape}")
+            check_finite(array, "Standardize.give", name)
+        if (given[1] < 0).any():
+            raise ArgumentError(f"Standardize.give: std must hold numbers at least 0, got {given[1].min()}")
+        if self._bound:
+            self.mean[...], self.std[...] = given
+        else:
+            self._given = given
+        return self
+
+    def parameters(self) -> Sequence[Parameter]:
+        """Mean and std: saved, not trained."""
+        return (Parameter("mean", (self.n_out,), "state"), Parameter("std", (self.n_out,), "state"))
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Write what `fit` or `give` was told before there was a network."""
+        self.mean[...], self.std[...] = self._given
+
+    def reserve(self, batch_size: int, need_dx: bool) -> None:
+        """Allocate y."""
+        super().reserve(batch_size, need_dx)
+        self._y = np.empty((batch_size, self.n_out), self.dtype)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Equation (1)."""
+        y = self._y[: len(x)]
+        np.subtract(x, self.mean, out=y)
+        y *= self._inverse()
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return dx, in the place of dy."""
+        dy *= self._inverse()
+        return dy
+
+    def _inverse(self) -> Array:
+        """1 / std, and 0 where std is 0."""
+        return np.divide(1, self.std, out=np.zeros_like(self.std), where=self.std > 0)

@@ -1,0 +1,252 @@
+"""`numlp verify`: every part on the user's machine, or a part of the user's own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cases
+import numlp as nl
+from numlp import verification
+from numlp.activations import ACTIVATIONS
+from numlp.config import to_config
+from numlp.errors import ArgumentError, DTypeError
+from numlp.initializers import INITIALIZERS
+from numlp.kernels import reference
+from numlp.layers import LAYERS
+from numlp.losses import LOSSES
+from numlp.optimizers import OPTIMIZERS
+from numlp.schedules import SCHEDULES
+
+REGISTRIES = {
+    "layers": LAYERS,
+    "losses": LOSSES,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+    "initializers": INITIALIZERS,
+}
+OWN = """
+import numlp as nl
+
+class Good(nl.Dense):
+    def __init__(self):
+        super().__init__(4, 3, "tanh")
+
+class Wrong(Good):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.dW[1, 2] += 0.5
+        return dx
+
+class Silent(nl.Layer):
+    n_in = n_out = 3
+    def forward(self, x, training=False):
+        return x
+    def backward(self, dy):
+        return None
+
+class Broken(Silent):
+    def forward(self, x, training=False):
+        return undefined
+
+class Loss(nl.SquaredError):
+    def __call__(self, y, target):
+        value, dy = super().__call__(y, target)
+        return value, -dy
+
+def make_wide():
+    return nl.Dense(7, 9)
+
+def make_trouble():
+    raise OSError("no such luck")
+
+ready = nl.LayerNorm(3) if hasattr(nl, "LayerNorm") else nl.BatchNorm(3)
+number = 3
+"""
+
+
+def numlp(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "numlp", "verify", *arguments]
+    return subprocess.run(command, cwd=cwd, env=os.environ | {"COLUMNS": "100"}, capture_output=True, text=True, timeout=100)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "mylayers.py").write_text(OWN)
+    return tmp_path
+
+
+@pytest.mark.parametrize("group", REGISTRIES)
+def test_stored_cases_are_the_registry(group: str) -> None:
+    stored = {config["type"] for _, config, _ in verification.cases(group)}
+    assert stored == set(REGISTRIES[group]), "run tests/oracle/make.py"
+
+
+def test_every_layer_with_an_activation_is_stored_with_every_activation() -> None:
+    found: dict[str, set[str]] = {}
+    for _, config, _ in verification.cases("layers"):
+        if "activation" in config:
+            found.setdefault(config["type"], set()).add(config["activation"])
+    assert found["Dense"] == found["Activation"] == set(ACTIVATIONS)
+
+
+def test_stored_configs_are_those_of_the_cases() -> None:
+    variants = {
+        "losses": {str(v): to_config(v.build()) for v in cases.LOSS_VARIANTS},
+        "layers": {str(v): to_config(v.layer(4, 3)) for v in cases.LAYER_VARIANTS},
+        "optimizers": {str(v): to_config(v.build(0.1)) for v in cases.OPTIMIZER_VARIANTS},
+        "schedules": {str(v): to_config(v.build()) for v in cases.SCHEDULE_VARIANTS},
+    }
+    for group, expected in variants.items():
+        stored = {key: config for key, config, _ in verification.cases(group)}
+        assert {key: stored.get(key) for key in expected} == json.loads(json.dumps(expected)), "run tests/oracle/make.py"
+
+
+def test_every_part_passes_in_less_than_twenty_seconds() -> None:
+    start = time.perf_counter()
+    reports = verification.verify_parts()
+    assert time.perf_counter() - start < 20
+    assert [failure for report in reports for failure in report.failures] == []
+    for report in reports:
+        numbers = report.pytorch + report.formula
+        assert report.gradients if report.kind in ("layers", "losses") else numbers, report.part
+        assert report.largest_error < (1e-6 if report.kind != "initializers" else 0.03), report.part
+
+
+def test_a_broken_part_fails_alone_and_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def negative(dy: Any, y: Any, out: Any) -> None:
+        np.multiply(dy, y * y - 1, out=out)
+
+    monkeypatch.setitem(ACTIVATIONS, "tanh", ACTIVATIONS["tanh"]._replace(backward=negative))
+    failed = {report.part: report.failures for report in verification.verify_parts() if report.failures}
+    assert failed and all(part.endswith(" tanh") or part == "Residual" for part in failed)
+    text = "\n".join(failed["Activation tanh"])
+    assert "Activation(activation=tanh): check_gradients: Activation(4, tanh): dx[" in text
+    assert "Activation(activation=tanh)/5x4x3: dx must differ from what is stored by at most 1e-09, got" in text
+
+
+def test_a_part_that_raises_fails_and_the_others_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("broken")
+
+    whole = len(verification.verify_parts())
+    monkeypatch.setattr(reference, "squared_error", broken)
+    reports = {report.part: report for report in verification.verify_parts()}
+    assert len(reports) == whole
+    assert reports["SquaredError"].failures[0] == "SquaredError(): RuntimeError: broken"
+    assert reports["SquaredError"].as_json()["largest_error"] is None
+    assert not reports["CrossEntropy"].failures
+
+
+def test_a_wrong_constant_that_gradients_cannot_see_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = SCHEDULES["Cosine"]
+    original = kind.__call__
+    monkeypatch.setattr(kind, "__call__", lambda self, step, total: original(self, step, total) * (1 + 1e-6))
+    failed = {report.part for report in verification.verify_parts() if report.failures}
+    assert "Cosine" in failed and "Constant" not in failed
+
+
+def test_command_prints_a_line_a_part_and_a_summary(tmp_path: Path) -> None:
+    process = numlp(cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
+    header, *lines, summary = process.stdout.splitlines()
+    assert header.split() == ["gradients", "PyTorch", "formula", "largest", "error"]
+    assert all(line.endswith("  ok") for line in lines)
+    assert any(line.startswith("layers        Dense relu ") for line in lines)
+    assert summary.startswith(f"{len(lines)} parts, ") and " checks, all ok (NumPy " in summary
+
+
+def test_command_prints_json(tmp_path: Path) -> None:
+    process = numlp("--json", cwd=tmp_path)
+    found = json.loads(process.stdout)
+    assert process.returncode == 0 and found["ok"]
+    assert {"kind", "part", "gradients", "pytorch", "formula", "largest_error", "failures", "ok"} == set(found["parts"][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("Good", "mylayers:Good  Good(4 -> 3, tanh): every gradient agrees with central differences, largest error "),
+        ("make_wide", "mylayers:make_wide  Dense(7 -> 9): every gradient agrees with central differences, largest error "),
+        ("ready", "mylayers:ready  "),
+    ],
+)
+def test_own_part_passes(own: Path, name: str, start: str) -> None:
+    process = numlp(f"mylayers:{name}", cwd=own)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith(start) and process.stdout.endswith("  ok\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("Wrong", "check_gradients: Wrong(4 -> 3, tanh): dW[1, 2] must be "),
+        ("Silent", "check_gradients: Silent(3).backward: dx must have shape (5, 3), got None"),
+        ("Broken", "Broken(3) raised NameError: name 'undefined' is not defined (mylayers.py, line 23)"),
+        ("Loss", "check_gradients: Loss: dy["),
+    ],
+)
+def test_own_part_fails_with_what_is_wrong(own: Path, name: str, start: str) -> None:
+    process = numlp(f"mylayers:{name}", cwd=own)
+    assert (process.returncode, process.stderr) == (1, "")
+    first, second = process.stdout.splitlines()
+    assert first == f"mylayers:{name}  FAILED"
+    assert second.startswith(start)
+    found = json.loads(numlp(f"mylayers:{name}", "--json", cwd=own).stdout)
+    assert (found["ok"], found["largest_error"], found["failure"]) == (False, None, second)
+
+
+MISTAKES = {
+    "mylayers": (ArgumentError, "verify: part must be module:name, such as mylayers:Scale, got 'mylayers'"),
+    "nowhere:A": (
+        ArgumentError,
+        "verify: module must be one that Python can import from this folder, got 'nowhere': "
+        "ModuleNotFoundError: No module named 'nowhere'",
+    ),
+    "numlp.layers:Dense": (
+        ArgumentError,
+        "verify: Dense must need no arguments, got n_in, n_out; write a function that gives one, "
+        "such as: def make(): return Dense(...)",
+    ),
+    "numlp.layers:Softmaxx": (ArgumentError, "; did you mean 'Softmax'?"),
+    "math:pi": (DTypeError, "verify: pi must be or give a layer or a loss, got 3.141592653589793"),
+    "numlp:Adam": (DTypeError, "verify: Adam must be or give a layer or a loss, got "),
+    "time:monotonic": (DTypeError, "verify: monotonic must be or give a layer or a loss, got "),
+    "mylayers:make_trouble": (
+        ArgumentError,
+        "verify: make_trouble() must give a layer or a loss, got OSError: no such luck",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_own_part_that_cannot_be_found_says_why(name: str, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    kind, text = MISTAKES[name]
+    with pytest.raises(kind) as caught:
+        verification.find_part(name)
+    assert text in str(caught.value)
+    sys.modules.pop("mylayers", None)
+
+
+def test_command_exits_with_two_for_a_part_that_is_not_there(own: Path) -> None:
+    process = numlp("mylayers:Goood", cwd=own)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("numlp: verify: name in mylayers must be one of ")
+    assert process.stderr.endswith("got 'Goood'; did you mean 'Good'?\n")
+
+
+def test_check_gradients_wants_the_right_shape_of_y() -> None:
+    class Narrow(nl.Softmax):
+        def forward(self, x: Any, training: bool = False) -> Any:
+            return super().forward(x, training)[:, :2]
+
+    with pytest.raises(ValueError) as caught:
+        nl.check_gradients(Narrow(4))
+    assert str(caught.value) == "check_gradients: Narrow(4).forward: y must have shape (5, 4), got (5, 2)"
