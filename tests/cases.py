@@ -540,9 +540,6 @@ def _hinge_margin(y: Array, target: Array, margin: float = 1.0) -> float:
     return float(np.abs(margin - y[np.arange(len(y)), target, None] + y)[others].min(initial=math.inf))
 
 
-# each layer is combined with these in a network: of the others, the gradient of y is enough
-NETWORK_LOSSES = ("SoftmaxCrossEntropy", "CrossEntropy", "SquaredError")
-
 LOSS_CASES = {
     "SoftmaxCrossEntropy": LossCase(
         naive.softmax_cross_entropy,
@@ -982,14 +979,11 @@ COMMON_VARIANTS = [
 
 
 def optimizer_runs() -> list[tuple[Variant, Variant]]:
-    """Return (optimizer, schedule): each part and each common option at least once, the first ones all with each other."""
+    """Return (optimizer, schedule): each optimizer with each option, decay and clipping, and each schedule in its first form."""
     schedules = {v.kind: v for v in reversed(SCHEDULE_VARIANTS)}
-    firsts = {v.kind: v for v in reversed(OPTIMIZER_VARIANTS)}
-    constant, cosine = schedules[SCHEDULES["Constant"]], schedules[SCHEDULES["Cosine"]]
-    runs = [(optimizer, schedule) for optimizer in firsts.values() for schedule in schedules.values()]
-    runs += [(optimizer, constant) for optimizer in OPTIMIZER_VARIANTS if optimizer is not firsts[optimizer.kind]]
-    runs += [(firsts[OPTIMIZERS["SGD"]], v) for v in SCHEDULE_VARIANTS if v is not schedules[v.kind]]
-    return runs + [(optimizer, cosine) for optimizer in COMMON_VARIANTS]
+    runs = [(optimizer, schedule) for optimizer in OPTIMIZER_VARIANTS + COMMON_VARIANTS for schedule in schedules.values()]
+    plain = next(v for v in OPTIMIZER_VARIANTS if v.kind is OPTIMIZERS["SGD"])
+    return runs + [(plain, v) for v in SCHEDULE_VARIANTS if v is not schedules[v.kind]]
 
 
 OPTIMIZER_RUNS = optimizer_runs()
@@ -1042,7 +1036,8 @@ def output_layers(loss: Variant, n_in: int, n_out: int) -> list[Layer]:
     """Return last layers whose outputs the loss wants."""
     n_out = loss_columns(loss, n_out)
     last: list[Layer] = [nl.Dense(n_in, n_out)]
-    return [*last, nl.Softmax(n_out)] if loss.case.outputs == "probabilities" else last
+    ends = {"probabilities": [nl.Softmax(n_out)], "log_probabilities": [nl.Activation(n_out, "log_softmax")]}
+    return [*last, *ends.get(loss.case.outputs, [])]
 
 
 def digests() -> dict[str, str]:

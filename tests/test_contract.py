@@ -127,7 +127,7 @@ def test_the_tables_of_parts_live_in_modules_that_exist():
 
 
 def test_the_stored_numbers_stay_small():
-    assert sum(path.stat().st_size for path in verification.ORACLE.glob("*.safetensors")) < 1_000_000
+    assert sum(path.stat().st_size for path in verification.ORACLE.glob("*.safetensors")) < 2_000_000
 
 
 # 1. The right numbers
@@ -244,7 +244,7 @@ def test_loss_equals_pytorch(variant, kind, shape):
 
 
 def _stored_networks():
-    firsts = {v.kind: v for v in reversed(LOSS_VARIANTS) if v.kind.__name__ in cases.NETWORK_LOSSES}
+    firsts = {v.kind: v for v in reversed(LOSS_VARIANTS) if v.case.oracle}
     for variant in LAYER_VARIANTS:
         inside = variant.case.oracle and not variant.case.first
         if inside and (variant.kind is nl.Dense or "activation" not in variant.options):
@@ -258,7 +258,8 @@ def test_network_and_loss_equal_pytorch(variant, loss):
     network = nl.Network(layers, rng=0, dtype="float64")
     for i, gradients in enumerate(network.arena.gradients):
         for name in gradients:
-            network.arena.values[i][name][...] = known[f"{i}.{name}"]
+            view = network.arena.values[i][name]
+            view[...] = known[f"{i}.{name}"][..., : view.shape[-1]]  # a loss may take fewer outputs than are stored
     network.state.fill(1)
     value, dy = loss.build()(network.forward(known["x"], training=True), known[f"{loss}/target"])
     network.backward(dy)

@@ -13,7 +13,7 @@ import pytest
 
 import cases
 import numlp as nl
-from numlp import verification
+from numlp import metrics, verification
 from numlp.activations import ACTIVATIONS
 from numlp.config import to_config
 from numlp.errors import ArgumentError, DTypeError
@@ -30,6 +30,7 @@ REGISTRIES = {
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
     "initializers": INITIALIZERS,
+    "metrics": dict.fromkeys(metrics.__all__),
 }
 OWN = """
 import numlp as nl

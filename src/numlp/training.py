@@ -153,7 +153,7 @@ def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str],
                 break
         if not np.isfinite(network.params).all():
             _diverged(run, good, x, value)
-    _record(run, notify, validation, started)
+        _record(run, notify, validation, started)
 
 
 def _record(run: Run, notify: Callable[[str], None], validation: Data | None, started: float) -> None:

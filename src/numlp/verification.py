@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import metrics
 from numlp.config import from_config
 from numlp.errors import ArgumentError, DTypeError, NumlpError, check_choice
 from numlp.gradients import check_gradients
@@ -31,7 +32,7 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 ORACLE = Path(__file__).with_name("oracle")
-TOLERANCE = {"gradients": 1e-6, "layers": 1e-9, "losses": 1e-9, "optimizers": 1e-8, "schedules": 1e-9}
+TOLERANCE = {"gradients": 1e-6, "layers": 1e-9, "losses": 1e-9, "optimizers": 1e-8, "schedules": 1e-9, "metrics": 1e-12}
 TOLERANCE["initializers"] = 0.03  # of the variance of 60,000 random weights: five standard deviations
 
 
@@ -54,7 +55,7 @@ class PartReport:
 
 
 def verify_parts() -> list[PartReport]:
-    """Check every layer with every activation, every loss, optimizer and schedule; return one report for each.
+    """Check every layer with every activation, every loss, optimizer, schedule, initializer and metric; one report for each.
 
     Gradients are compared with central differences (tolerance 1e-6), everything else with PyTorch's float64 numbers
     (1e-9; 1e-8 after many steps of an optimizer), as |found - expected| / max(1, |expected|). A part that PyTorch does not
@@ -235,10 +236,18 @@ def _compare_initializer(config: dict[str, Any], arrays: Arrays) -> dict[str, fl
     return {"variance": abs(float(W.var()) / expected - 1), "mean": abs(float(W.mean())) / expected**0.5}
 
 
+def _compare_metric(config: dict[str, Any], arrays: Arrays) -> dict[str, float]:
+    names = sorted(name for name in arrays if name != "value")
+    arguments = [arrays[name] if arrays[name].ndim else arrays[name].item() for name in names]
+    metric = getattr(metrics, check_choice(config["type"], metrics.__all__, "verify", "metric"))
+    return _differences({"value": np.asarray(metric(*arguments))}, arrays)
+
+
 COMPARISONS: dict[str, Callable[[dict[str, Any], Arrays], dict[str, float]]] = {
     "layers": _compare_layer,
     "losses": _compare_loss,
     "optimizers": _compare_optimizer,
     "schedules": _compare_schedule,
     "initializers": _compare_initializer,
+    "metrics": _compare_metric,
 }

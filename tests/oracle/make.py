@@ -100,7 +100,8 @@ def networks() -> Tensors:
     """Loss and gradients of Dense, a layer, Dense and a loss: each layer and dense activation with each loss."""
     out: Tensors = {}
     dense, softmax = cases.LAYER_CASES["Dense"].oracle, cases.LAYER_CASES["Softmax"].oracle
-    firsts = {v.kind: v for v in reversed(cases.LOSS_VARIANTS) if v.kind.__name__ in cases.NETWORK_LOSSES}
+    firsts = {v.kind: v for v in reversed(cases.LOSS_VARIANTS)}
+    widest = max(cases.loss_columns(loss, 3) for loss in firsts.values())
     for variant in cases.LAYER_VARIANTS:
         if variant.case.oracle is None or variant.case.first:
             continue
@@ -108,7 +109,9 @@ def networks() -> Tensors:
             continue
         layer, x, values = cases.draw_layer(variant, 5, 3, 3)
         rng = np.random.default_rng(variant.seed + 2)
-        around = [{"W": rng.normal(size=(3, 3)), "b": rng.normal(size=3)} for _ in range(2)]
+        # a tenth in the last layer: losses with a logarithm of a rate take the exponential of its outputs
+        sizes = ((3, 1.0), (widest, 0.1))
+        around = [{"W": scale * rng.normal(size=(3, n)), "b": scale * rng.normal(size=n)} for n, scale in sizes]
         trained = {p.name for p in layer.parameters() if p.role != "state"}
         arrays = [around[0], {name: value for name, value in values.items() if name in trained}, around[1]]
         out[f"{variant}/x"] = x
@@ -118,12 +121,15 @@ def networks() -> Tensors:
                 continue
             kind = loss.case.targets[0]
             target = cases.draw_loss(loss, kind, 5, 3)[1]
-            groups = [{name: tensor(value, grad=True) for name, value in group.items()} for group in arrays]
+            n_out = cases.loss_columns(loss, 3)
+            last = {name: value[..., :n_out] for name, value in around[1].items()}
+            groups = [{name: tensor(value, grad=True) for name, value in group.items()} for group in [*arrays[:2], last]]
             state = {p.name: torch.full(p.shape, 1.0, dtype=torch.float64) for p in layer.parameters() if p.role == "state"}
             y = dense(torch, tensor(x), groups[0], True, activation="identity")
             y = variant.case.oracle(torch, y, groups[1] | state, True, **variant.options)
             y = dense(torch, y, groups[2], True, activation="identity")
             y = softmax(torch, y, {}, True) if loss.case.outputs == "probabilities" else y
+            y = torch.log_softmax(y, dim=1) if loss.case.outputs == "log_probabilities" else y
             value = loss.case.oracle(torch, y, tensor(target), **loss.options)
             value.backward()
             key = f"{variant}/{loss}"
@@ -204,6 +210,18 @@ def initializers() -> Tensors:
     return {f"{name}/variance": np.array(float(case.variance(300, 200))) for name, case in cases.INITIALIZER_CASES.items()}
 
 
+def metrics() -> Tensors:
+    """Store arguments of each metric and what its loops make of them."""
+    out: Tensors = {}
+    for name, case in cases.METRIC_CASES.items():
+        CASES[name] = {"type": name}
+        LOOPS.append(name)
+        arguments = case.arguments(np.random.default_rng(3))
+        out |= {f"{name}/argument{i}": np.array(value, order="C") for i, value in enumerate(arguments)}
+        out[f"{name}/value"] = np.array(case.twin(*arguments), np.float64, order="C")
+    return out
+
+
 def write(path: Path, tensors: Tensors, about: dict[str, str]) -> None:
     """Store one group."""
     save_file(tensors, path, metadata=about)
@@ -231,7 +249,7 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     print(f"PyTorch {torch.__version__}, NumPy {np.__version__}")
     named = [word for word in sys.argv[1:] if not word.startswith("-")]
-    for group in (layers, losses, networks, optimizers, schedules, initializers):
+    for group in (layers, losses, networks, optimizers, schedules, initializers, metrics):
         if named and group.__name__ not in named:
             continue
         CASES.clear()
