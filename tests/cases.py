@@ -979,7 +979,7 @@ COMMON_VARIANTS = [
 
 
 def optimizer_runs() -> list[tuple[Variant, Variant]]:
-    """Return (optimizer, schedule): each optimizer with each option, decay and clipping, and each schedule in its first form."""
+    """Return (optimizer, schedule): each optimizer with each option, decay and clipping; each schedule in its first form."""
     schedules = {v.kind: v for v in reversed(SCHEDULE_VARIANTS)}
     runs = [(optimizer, schedule) for optimizer in OPTIMIZER_VARIANTS + COMMON_VARIANTS for schedule in schedules.values()]
     plain = next(v for v in OPTIMIZER_VARIANTS if v.kind is OPTIMIZERS["SGD"])

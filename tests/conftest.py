@@ -1,8 +1,11 @@
 """What more than one test module needs."""
 
+import io
 import os
+import sys
 from pathlib import Path
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 
@@ -26,3 +29,38 @@ def mnist_folder() -> Path:
         if all((root / name).is_file() or (root / name[:-3]).is_file() for name in NAMES):
             return root
     _without_mnist(f"NUMLP_DATA={folder} does not have the four MNIST files")
+
+
+class Terminal(io.StringIO):
+    """Text that is kept, and taken for a terminal; `bars` are those shown on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bars: list[Any] = []
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Return a terminal that progress bars take for stderr."""
+    from tqdm.auto import tqdm
+
+    terminal = Terminal()
+
+    class Shown(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, file=terminal, **options)
+            terminal.bars.append(self)
+
+    # not sys.stderr itself, which pytest replaces between here and the test
+    monkeypatch.setattr("numlp.progress.sys", SimpleNamespace(stderr=terminal, modules=sys.modules))
+    monkeypatch.setattr("tqdm.auto.tqdm", Shown)
+    return terminal
+
+
+@pytest.fixture
+def bars(terminal: Terminal) -> list[Any]:
+    """Return the list of the progress bars shown on a terminal from now on."""
+    return terminal.bars

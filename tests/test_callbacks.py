@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import numlp as nl
+from numlp.callbacks import ProgressBar, Run
 from numlp.errors import ArgumentError
 
 
@@ -37,3 +38,52 @@ def test_max_norm_leaves_short_columns_biases_and_tables_alone():
 def test_max_norm_takes_a_length_above_zero():
     with pytest.raises(ArgumentError, match=f"^{re.escape('MaxNorm: c must be a number above 0, got 0')}$"):
         nl.MaxNorm(0)
+
+
+def run_of(network, steps_per_epoch=1):
+    return Run(network, nl.SGD(0.1), nl.History(), 2, steps_per_epoch, ("loss", "validation_loss"), epoch=1)
+
+
+def test_early_stopping_without_a_best_epoch_leaves_the_weights_alone():
+    network = nl.Network([nl.Dense(3, 2)], rng=0)
+    run, before, stopping = run_of(network), network.params.copy(), nl.EarlyStopping(patience=2)
+    stopping.on_fit_begin(run)
+    run.history.records.append({"validation_loss": float("nan")})
+    stopping.on_epoch(run)
+    stopping.on_fit_end(run)
+    assert run.history.best_epoch is None
+    assert network.params.tobytes() == before.tobytes()
+
+
+class Bar:
+    """Counts its updates and keeps what it is told to show."""
+
+    def __init__(self):
+        self.updates, self.shown = 0, []
+
+    def update(self):
+        self.updates += 1
+
+    def set_description_str(self, text):
+        self.shown.append(text)
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(3, 3), (10, 10), (100, 10), (250, 10)])
+def test_progress_bar_counts_every_step_and_changes_its_text_ten_times_at_the_most(steps, shown):
+    bar = Bar()
+    run = run_of(nl.Network([nl.Dense(3, 2)], rng=0), steps)
+    for run.step in range(1, steps + 1):
+        ProgressBar(bar).on_step(run)
+    assert (bar.updates, len(bar.shown)) == (steps, shown)
+
+
+def test_progress_bar_shows_the_figures_there_are():
+    bar, run = Bar(), run_of(nl.Network([nl.Dense(3, 2)], rng=0))
+    run.loss = 0.25
+    ProgressBar(bar).on_step(run)
+    run.accuracy = 0.5
+    ProgressBar(bar).on_step(run)
+    run.history.records.append({"validation_accuracy": 0.75})
+    ProgressBar(bar).on_step(run)
+    first = "epoch 1/2 loss 0.2500"
+    assert bar.shown == [first, f"{first} accuracy 50.00%", f"{first} accuracy 50.00% validation 75.00%"]

@@ -209,3 +209,11 @@ def test_every_truncation_and_every_flipped_header_bit_is_an_error_or_harmless(t
 def test_missing_file_is_a_file_not_found_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         nl.load(tmp_path / "nothing")
+
+
+def test_model_with_weights_of_another_layout_is_not_saved(tmp_path: Path) -> None:
+    net = nl.Network([nl.Dense(2, 3)], rng=0)
+    net.arena.values[0]["W"] = np.asfortranarray(net.layers[0].W)
+    with pytest.raises(CheckpointError, match=r"^save: layers\.0\.W must be C-contiguous, got strides \(4, 8\)$"):
+        nl.save(net, tmp_path / "m")
+    assert not (tmp_path / "m").exists()

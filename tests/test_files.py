@@ -2,9 +2,11 @@ import errno
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from numlp import files
 from numlp.files import replace_file
 
 OLD, NEW = b"old content", b"new content, longer than the old"
@@ -194,3 +196,15 @@ def test_replace_file_takes_a_name_as_long_as_the_file_system_allows(tmp_path):
     path = tmp_path / ("a" * 255)
     replace_file(path, NEW)
     assert path.read_bytes() == NEW
+
+
+def test_replace_file_opens_no_folder_on_windows(tmp_path, monkeypatch):
+    opened, real = [], os.open
+    windows = SimpleNamespace(
+        **{**vars(os), "name": "nt", "open": lambda path, *args: opened.append(path) or real(path, *args)}
+    )
+    monkeypatch.setattr(files, "os", windows)
+    replace_file(tmp_path / "a.bin", NEW)
+    assert (tmp_path / "a.bin").read_bytes() == NEW
+    assert len(opened) == 1
+    assert opened[0] != tmp_path

@@ -582,3 +582,10 @@ def test_new_layers_are_explained_with_right_gradients(capsys):
     assert len(pairs) > 40
     for stated, numeric in pairs:
         np.testing.assert_allclose([float(v) for v in stated.split()], [float(v) for v in numeric.split()], atol=2e-4)
+
+
+def test_residual_refuses_what_its_first_layer_refuses():
+    network = nl.Network([nl.Residual([nl.Embedding(2, {0: (3, 4)}), nl.Dense(5, 2)])], rng=0)
+    assert network.predict(np.array([[2, 0.5]])).shape == (1, 2)
+    with pytest.raises(ArgumentError, match=r"^predict: .* got 3 at row 1"):
+        network.predict(np.array([[2, 0.5], [3, 0.5]]))

@@ -259,6 +259,8 @@ def test_loss_without_an_equation_says_so():
     with pytest.raises(NotImplementedError):
         nl.Loss().prepare(np.zeros((1, 1)), 1, FLOAT64, "fit")
     with pytest.raises(NotImplementedError):
+        nl.losses.regression.RegressionLoss()(np.zeros((1, 1)), np.zeros((1, 1)))
+    with pytest.raises(NotImplementedError):
         nl.losses.ClassificationLoss().probabilities(np.zeros((1, 1)))
 
 
@@ -462,3 +464,21 @@ def test_hinge_has_no_probabilities_and_kl_divergence_has():
         "Hinge: probabilities must come from another loss, got scores; train with SoftmaxCrossEntropy()"
     )
     np.testing.assert_allclose(nl.KLDivergence().probabilities(np.log([[0.25, 0.75]])), [[0.25, 0.75]])
+
+
+def test_focal_has_the_probabilities_of_the_softmax():
+    y = np.log(np.array([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]])) + 3
+    np.testing.assert_allclose(nl.Focal(2.0).probabilities(y), np.exp(y - 3), rtol=1e-13)
+
+
+def test_sigmoid_of_one_output_takes_a_flat_target_as_its_column():
+    y, target = np.array([[0.5], [-2.0]]), np.array([1, 0])
+    value, dy = nl.SigmoidCrossEntropy()(y, target)
+    expected, gradient = nl.SigmoidCrossEntropy()(y, target[:, None])
+    assert (value, dy.tobytes()) == (expected, gradient.tobytes())
+
+
+def test_sigmoid_rejects_targets_that_are_no_numbers():
+    with pytest.raises(DTypeError) as caught:
+        nl.SigmoidCrossEntropy()(np.zeros((1, 1)), np.array([["a"]]))
+    assert str(caught.value) == "SigmoidCrossEntropy: target must hold numbers from 0 to 1, got dtype <U1"

@@ -99,6 +99,31 @@ def test_hits_counts_rows_that_are_wholly_right_and_their_weights():
             ArgumentError,
             "top_k_accuracy: k must be a whole number from 1 to 3, got 4",
         ),
+        (
+            lambda: nl.top_k_accuracy(np.zeros(3), [0, 1, 2], k=1),
+            ShapeError,
+            "top_k_accuracy: scores must have shape (n, n_classes) with at least 1 row, got (3,)",
+        ),
+        (
+            lambda: nl.recall(np.zeros((2, 2), int), np.zeros((2, 2), int)),
+            ShapeError,
+            "recall: labels must have shape (n,), got (2, 2)",
+        ),
+        (
+            lambda: nl.roc_auc(np.zeros((2, 2, 2)), [0, 1]),
+            ShapeError,
+            "roc_auc: scores must have shape (n,) or (n, n_classes), n at least 1, got (2, 2, 2)",
+        ),
+        (
+            lambda: nl.log_loss([0.5, 0.5], [[0], [1]]),
+            ShapeError,
+            "log_loss: labels must have shape (n,), got (2, 1)",
+        ),
+        (
+            lambda: nl.root_mean_squared_error([], []),
+            ShapeError,
+            "root_mean_squared_error: target must have shape (n,) or (n, n_columns), n at least 1, got (0,)",
+        ),
         (lambda: nl.r2([1.0], [1.0]), ShapeError, "r2: target must have at least 2 rows, got 1"),
         (
             lambda: nl.mean_absolute_error(np.zeros((2, 2)), np.zeros(2)),

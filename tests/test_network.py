@@ -392,3 +392,11 @@ def test_l2_gradient_allocates_nothing_of_the_size_of_the_weights():
     tracemalloc.stop()
     assert peak < 64_000
     np.testing.assert_allclose(net.layers[0].dW, 0.1 * net.layers[0].W, rtol=1e-6)
+
+
+def test_network_outputs_count_the_rows_on_a_terminal_if_asked(bars):
+    network, x = small(), rows(MANY)
+    network.predict(x, progress=False)
+    assert bars == []
+    network.predict(x)
+    assert [(bar.desc, bar.total, bar.n, bar.unit) for bar in bars] == [("predicting", MANY, MANY, "row")]

@@ -102,3 +102,24 @@ def test_accuracy_of_a_regression_is_refused(data: Dataset) -> None:
     with pytest.raises(nl.errors.ArgumentError, match=r"^search: monitor must be a figure of the loss .*; use 'loss'$"):
         nl.search(train_one, data, {"hidden": [1]})
     assert nl.search(train_one, data, {"hidden": [1]}, monitor="loss").best == {"hidden": 1}
+
+
+def test_search_counts_the_trials_on_a_terminal_if_asked(data: Dataset, bars: list[Any]) -> None:
+    def train_one(train: Split, validation: Split | None, hidden: int) -> nl.Network:
+        network = net(hidden)
+        nl.fit(network, train, epochs=1, progress=False)
+        return network
+
+    nl.search(train_one, data, {"hidden": [2, 3]}, progress=False)
+    assert bars == []
+    nl.search(train_one, data, {"hidden": [2, 3]})
+    # the last training is of the chosen setting, after which the bar is gone
+    assert [(bar.desc, bar.total, bar.n) for bar in bars] == [("search", 3, 2)]
+
+
+def test_table_shows_the_widths_of_several_layers_in_one_cell(data: Dataset) -> None:
+    def train_one(train: Split, validation: Split | None, hidden: tuple[int, ...]) -> nl.Network:
+        return _fitted(train, hidden[0])
+
+    result = nl.search(train_one, data, {"hidden": [(4, 3), (5,)]})
+    assert [line.split()[0] for line in str(result).splitlines()] == ["hidden", "4,3", "5"]

@@ -275,7 +275,9 @@ def test_bar_on_a_terminal_shows_loss_and_accuracy(digits: Any, monkeypatch: pyt
             pass
 
     monkeypatch.setattr("sys.stderr", Terminal())
-    monkeypatch.setattr("time.time", iter(range(0, 10_000_000, 5)).__next__)  # the bar waits one second before it appears
+    monkeypatch.setattr(
+        "tqdm.std.time", iter(range(0, 10_000_000, 5)).__next__
+    )  # the bar waits one second before it appears
     nl.fit(small(), digits.train, validation=digits.validation, epochs=2)
     text = "".join(shown)
     assert "epoch 2/2 loss" in text and "accuracy" in text and "validation" in text
@@ -470,3 +472,11 @@ def test_numbers_of_a_loss_survive_the_model_file(loss: Any, tmp_path: Any) -> N
     again = nl.load(tmp_path / "m.safetensors").loss
     assert type(again) is type(loss)
     assert {k: v for k, v in vars(again).items() if v} == {k: v for k, v in vars(loss).items() if v}
+
+
+def test_evaluate_counts_the_rows_on_a_terminal_if_asked(digits: Any, bars: list[Any]) -> None:
+    net = small(loss=nl.SoftmaxCrossEntropy())
+    nl.evaluate(net, digits.train, progress=False)
+    assert bars == []
+    nl.evaluate(net, digits.train)
+    assert [(bar.desc, bar.total, bar.n, bar.unit) for bar in bars] == [("evaluating", 1257, 1257, "row")]

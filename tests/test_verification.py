@@ -251,3 +251,17 @@ def test_check_gradients_wants_the_right_shape_of_y() -> None:
     with pytest.raises(ValueError) as caught:
         nl.check_gradients(Narrow(4))
     assert str(caught.value) == "check_gradients: Narrow(4).forward: y must have shape (5, 4), got (5, 2)"
+
+
+def test_function_without_a_signature_is_called_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "compiled.py").write_text("make = dict.fromkeys\nclass_of = type\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ArgumentError, match=r"^verify: (class_of\(\) must give a layer or a loss, got TypeError|class_of must need)"
+    ):
+        verification.find_part("compiled:class_of")
+
+
+def test_stored_array_of_another_shape_is_a_difference() -> None:
+    with pytest.raises(ValueError, match=r"^y must have shape \(2,\), got \(3,\)$"):
+        verification._differences({"y": np.zeros(3)}, {"y": np.zeros(2)})

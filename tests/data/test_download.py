@@ -187,3 +187,9 @@ def test_fetch_killed_on_the_way_leaves_no_file_under_the_name(served, tmp_path)
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_fetch_counts_the_bytes_on_a_terminal_if_asked(served, tmp_path, bars, progress):
+    fetch(FILE, [served.mirror("good")], tmp_path, progress)
+    assert [(bar.desc, bar.total, bar.n, bar.unit) for bar in bars] == [(NAME, FILE.size, FILE.size, "B")] * progress

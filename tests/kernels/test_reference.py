@@ -226,3 +226,14 @@ def test_adam_first_step_has_the_length_of_the_rate():
     params, grads = np.zeros(3), np.array([1e-3, -5.0, 1e3])
     reference.adam(params, grads, np.zeros(3), np.zeros(3), 1, 0.01, 0.9, 0.999, 1e-12, np.empty(3))
     np.testing.assert_allclose(params, [-0.01, 0.01, -0.01], rtol=1e-8)
+
+
+def test_standardize_backward_equals_the_formulas_with_and_without_dx(rng):
+    dy, x_hat, gamma, inverse = (rng.normal(size=shape) for shape in [(6, 4), (6, 4), 4, 4])
+    dx = np.full_like(dy, np.nan)
+    for target in (None, dx):
+        dgamma, dbeta = np.full(4, np.nan), np.full(4, np.nan)
+        reference.standardize_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, target)
+        np.testing.assert_allclose(dgamma, (dy * x_hat).sum(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(dbeta, dy.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(dx, dy * gamma * inverse, rtol=1e-13)

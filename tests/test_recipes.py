@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import numlp as nl
+from numlp.data.splits import Split
+from numlp.recipes import RECIPES, Recipe, build_network, fit_options
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return nl.load_digits()
+
+
+@pytest.mark.parametrize("recipe", [recipes[name] for recipes in RECIPES.values() for name in recipes])
+def test_recipe_of_every_data_set_can_be_built_and_trained(recipe, digits):
+    network = build_network(replace(recipe, hidden=(8,)), digits, 0)
+    history = nl.fit(network, digits.train, **fit_options(replace(recipe, epochs=1), digits.train))
+    assert len(history) == 1
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ({}, ["Pixels", "Dense", "Dense", "Dense"]),
+        ({"dropout": 0.5}, ["Pixels", "Dense", "Dropout", "Dense", "Dropout", "Dense"]),
+        ({"batch_norm": True}, ["Pixels", *["Dense", "BatchNorm", "Activation"] * 2, "Dense"]),
+        ({"batch_norm": True, "dropout": 0.5}, ["Pixels", *["Dense", "BatchNorm", "Activation", "Dropout"] * 2, "Dense"]),
+    ],
+)
+def test_build_network_has_a_layer_for_each_setting(digits, options, layers):
+    network = build_network(Recipe(hidden=(9, 7), activation="tanh", label_smoothing=0.25, **options), digits, 3, "float64")
+    assert [type(layer).__name__ for layer in network.layers] == layers
+    assert [layer.n_out for layer in network.layers if isinstance(layer, nl.Dense)] == [9, 7, 10]
+    assert network.layers[3 if options.get("batch_norm") else 1].activation == "tanh"
+    assert (network.n_in, network.dtype, network.loss.label_smoothing) == (64, np.float64, 0.25)
+    assert network.class_names == digits.class_names
+
+
+def test_build_network_weights_follow_the_seed(digits):
+    weights = [build_network(Recipe(), digits, seed).params.tobytes() for seed in (1, 1, 2)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "summed", "rate"),
+    [(5, False, 0.01), (5, True, 0.05), (None, False, 0.01), (None, True, 0.2), (100, True, 0.2)],
+)
+def test_fit_options_multiply_the_rate_of_a_summed_loss_by_the_rows_of_a_batch(batch_size, summed, rate):
+    recipe = Recipe(optimizer="SGD", learning_rate=0.01, batch_size=batch_size, summed_loss=summed, epochs=7)
+    options = fit_options(recipe, Split(np.zeros((20, 3)), np.zeros(20, int)))
+    assert isinstance(options["optimizer"], nl.SGD)
+    assert options["optimizer"].learning_rate(0, 10) == pytest.approx(rate, rel=1e-12)
+    assert (options["epochs"], options["batch_size"]) == (7, batch_size)
+
+
+def test_fit_options_give_the_weight_decay_to_adamw_alone():
+    train = Split(np.zeros((20, 3)), np.zeros(20, int))
+    adamw, adam = (
+        fit_options(Recipe(optimizer=name, schedule="Cosine", weight_decay=0.3), train)["optimizer"]
+        for name in ("AdamW", "Adam")
+    )
+    assert (type(adamw), type(adam)) == (nl.AdamW, nl.Adam)
+    assert (adamw.weight_decay, adam.weight_decay) == (0.3, 0.0)
+    assert isinstance(adamw.learning_rate, nl.Cosine)
