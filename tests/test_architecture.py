@@ -185,3 +185,7 @@ def test_nothing_from_a_file_is_executed() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"eval", "exec", "compile", "__import__"}, module
+
+
+def test_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert (SRC / "py.typed").is_file()
