@@ -265,3 +265,10 @@ def test_function_without_a_signature_is_called_and_named(tmp_path: Path, monkey
 def test_stored_array_of_another_shape_is_a_difference() -> None:
     with pytest.raises(ValueError, match=r"^y must have shape \(2,\), got \(3,\)$"):
         verification._differences({"y": np.zeros(3)}, {"y": np.zeros(2)})
+
+
+def test_name_that_is_no_part_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "numbers_only.py").write_text("three = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DTypeError, match=r"^verify: three must be or give a layer or a loss, got 3$"):
+        verification.find_part("numbers_only:three")
