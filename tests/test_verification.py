@@ -272,3 +272,11 @@ def test_name_that_is_no_part_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DTypeError, match=r"^verify: three must be or give a layer or a loss, got 3$"):
         verification.find_part("numbers_only:three")
+
+
+@pytest.mark.parametrize("name", ["make", "Own", "ready"])
+def test_factory_class_and_instance_give_their_part(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import numlp as nl\n\nmake = lambda: nl.Dense(3, 2)\nready = nl.Scale(3)\nclass Own(nl.SquaredError): ...\n"
+    (tmp_path / "three_ways.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert nl.check_gradients(verification.find_part(f"three_ways:{name}")) < 1e-6
