@@ -19,7 +19,7 @@ from numlp.errors import (
     check_number,
 )
 from numlp.kernels import reference as kernels
-from numlp.layers import LAYERS, Layer
+from numlp.layers import LAYERS, Layer, check_stack
 from numlp.losses import LOSSES, ClassificationLoss, Loss
 from numlp.progress import progress_bar
 
@@ -73,7 +73,7 @@ class Network:
         l2: float = 0.0,
     ) -> None:
         self.layers = tuple(layers)
-        _check_layers(self.layers)
+        check_stack(self.layers, "Network")
         check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")
         self.n_in, self.n_out = self.layers[0].n_in, self.layers[-1].n_out
         self.dtype = np.dtype(dtype)
@@ -246,24 +246,6 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics = metrics
     return network
-
-
-def _check_layers(layers: tuple[Layer, ...]) -> None:
-    """Raise unless the layers are layers and fit together."""
-    if not layers:
-        raise ArgumentError("Network: layers must hold at least 1 layer, got none")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise DTypeError(f"Network: layer {i} must be a Layer, got {layer!r}")
-        if i and layer.n_in != layers[i - 1].n_out:
-            raise ShapeError(
-                f"Network: layer {i} {layer} must take {layers[i - 1].n_out} inputs, the outputs of "
-                f"layer {i - 1} {layers[i - 1]}, got {layer.n_in}"
-            )
-        if layer._bound or layer in layers[:i]:
-            raise ArgumentError(
-                f"Network: layer {i} {layer} must belong to one network, got a second one; build a new layer"
-            )
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:

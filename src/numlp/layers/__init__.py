@@ -2,7 +2,7 @@
 
 from numlp.layers.activation import Activation, Softmax
 from numlp.layers.batch_norm import BatchNorm
-from numlp.layers.dense import Dense, Layer
+from numlp.layers.dense import Dense, Layer, check_stack
 from numlp.layers.dropout import Dropout
 from numlp.layers.embedding import Embedding
 from numlp.layers.noise import AlphaDropout, GaussianNoise
@@ -55,4 +55,5 @@ __all__ = [
     "Scale",
     "Softmax",
     "Standardize",
+    "check_stack",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from numlp.activations import ACTIVATIONS
 from numlp.arena import Parameter
-from numlp.errors import ArgumentError, check_choice, check_count
+from numlp.errors import ArgumentError, DTypeError, ShapeError, check_choice, check_count
 from numlp.initializers import find_initializer
 
 Array = NDArray[Any]
@@ -101,6 +101,29 @@ class Layer:
         if name.startswith("__") or self._bound:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         raise AttributeError(f"{type(self).__name__}: {name} must come from a network, got none; build Network([layer])")
+
+
+def check_stack(layers: Sequence[Layer], where: str, closed: bool = False) -> None:
+    """Raise unless the layers are layers, fit together, and belong to nobody else.
+
+    `closed`: the first one must take what the last one gives.
+    """
+    if not layers:
+        raise ArgumentError(f"{where}: layers must hold at least 1 layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise DTypeError(f"{where}: layer {i} must be a Layer, got {layer!r}")
+    for i, layer in enumerate(layers):
+        before = layers[i - 1]
+        if (i or closed) and layer.n_in != before.n_out:
+            raise ShapeError(
+                f"{where}: layer {i} {layer} must take {before.n_out} inputs, the outputs of "
+                f"layer {(i - 1) % len(layers)} {before}, got {layer.n_in}"
+            )
+        if layer._bound or layer in layers[:i]:
+            raise ArgumentError(
+                f"{where}: layer {i} {layer} must belong to one network, got a second one; build a new layer"
+            )
 
 
 class Dense(Layer):

@@ -29,8 +29,8 @@ class Dropout(Layer):
     """
 
     def __init__(self, n_in: int, rate: float) -> None:
-        self.n_in = self.n_out = check_count(n_in, "Dropout", "n_in")
-        self.rate = check_number(rate, "Dropout", "rate", low=0, below=1)
+        self.n_in = self.n_out = check_count(n_in, type(self).__name__, "n_in")
+        self.rate = check_number(rate, type(self).__name__, "rate", low=0, below=1)
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Keep the generator: masks are drawn from it."""

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from numlp.activations import SELU_ALPHA, SELU_SCALE
 from numlp.errors import check_count, check_number
 from numlp.layers.dense import Layer
+from numlp.layers.dropout import Dropout
 
 Array = NDArray[Any]
 
 
-class AlphaDropout(Layer):
+class AlphaDropout(Dropout):
     """Dropout for selu networks: mean 0 and variance 1 stay what they are. Does nothing outside training.
 
         m ~ Bernoulli(1 - rate);  y = a (x m + q (1 - m)) + b,  dx = a m dy          (1)
@@ -32,21 +33,9 @@ class AlphaDropout(Layer):
     """
 
     def __init__(self, n_in: int, rate: float) -> None:
-        self.n_in = self.n_out = check_count(n_in, "AlphaDropout", "n_in")
-        self.rate = check_number(rate, "AlphaDropout", "rate", low=0, below=1)
+        super().__init__(n_in, rate)
         self._q = -SELU_SCALE * SELU_ALPHA
         self._a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * self._q**2))
-
-    def initialize(self, rng: np.random.Generator) -> None:
-        """Keep the generator: masks are drawn from it."""
-        self._rng = rng
-
-    def reserve(self, batch_size: int, need_dx: bool) -> None:
-        """Allocate y, the mask and the random numbers behind it."""
-        super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._mask = np.empty_like(self._y)
-        self._random = np.empty((batch_size, self.n_out), np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1), as y = a ((x - q) m + q (1 - rate))."""
@@ -66,12 +55,8 @@ class AlphaDropout(Layer):
     def backward(self, dy: Array) -> Array | None:
         """Return dx = a m dy, in the place of dy."""
         if self._active:
-            dy *= self._mask[: len(dy)]
             dy *= self._a
-        return dy
-
-    def _label(self) -> str:
-        return f"{self.n_in}, {self.rate:g}"
+        return super().backward(dy)
 
 
 class GaussianNoise(Layer):

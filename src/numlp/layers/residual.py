@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.arena import Parameter
-from numlp.errors import ArgumentError, DTypeError, ShapeError
-from numlp.layers.dense import Layer
+from numlp.layers.dense import Layer, check_stack
 
 Array = NDArray[Any]
 
@@ -40,7 +39,7 @@ class Residual(Layer):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = tuple(layers)
-        _check_stack(self.layers)
+        check_stack(self.layers, "Residual", closed=True)
         self.n_in = self.n_out = self.layers[0].n_in
         trained = [any(p.role != "state" for p in layer.parameters()) for layer in self.layers]
         self._first_trained = trained.index(True) if any(trained) else len(trained)
@@ -100,23 +99,3 @@ class Residual(Layer):
 
     def _label(self) -> str:
         return ", ".join(map(repr, self.layers))
-
-
-def _check_stack(layers: tuple[Layer, ...]) -> None:
-    """Raise unless the layers are layers, fit together, and belong to nobody else."""
-    if not layers:
-        raise ArgumentError("Residual: layers must hold at least 1 layer, got none")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise DTypeError(f"Residual: layer {i} must be a Layer, got {layer!r}")
-    for i, layer in enumerate(layers):
-        before = layers[i - 1]  # of the first one, the last: the stack gives as many columns as it takes
-        if layer.n_in != before.n_out:
-            raise ShapeError(
-                f"Residual: layer {i} {layer} must take {before.n_out} inputs, the outputs of "
-                f"layer {(i - 1) % len(layers)} {before}, got {layer.n_in}"
-            )
-        if layer._bound or layer in layers[:i]:
-            raise ArgumentError(
-                f"Residual: layer {i} {layer} must belong to one network, got a second one; build a new layer"
-            )

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.errors import ArgumentError, ShapeError, check_labels, check_number
-from numlp.kernels import reference as kernels
-from numlp.losses.classification import ClassificationLoss, row_blocks
+from numlp.losses.classification import ClassificationLoss, row_blocks, softmax
 
 Array = NDArray[Any]
 
@@ -61,9 +60,7 @@ class Focal(ClassificationLoss):
 
     def probabilities(self, y: Array) -> Array:
         """Return softmax(y)."""
-        p = np.empty_like(y)
-        kernels.softmax(y, p)
-        return p
+        return softmax(y)
 
 
 class KLDivergence(ClassificationLoss):

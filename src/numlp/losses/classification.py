@@ -29,6 +29,18 @@ def row_blocks(y: Array) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
+def as_column(target: Array, n_columns: int) -> Array:
+    """Return a target (N,) as (N, 1) where one column is wanted, and any other as it is."""
+    return target[:, None] if target.ndim == 1 and n_columns == 1 else target
+
+
+def softmax(y: Array) -> Array:
+    """Return the softmax of each row as a new array."""
+    p = np.empty_like(y)
+    kernels.softmax(y, p)
+    return p
+
+
 class Loss:
     """A mean over the rows of a batch, L(y, target), and dL/dy.
 
@@ -158,7 +170,6 @@ class ClassificationLoss(Loss):
     def _distribution(self, y: Array, target: Array) -> Array:
         """Return q (N, C), the smoothed target distribution, in a reused buffer."""
         where, (n, n_classes) = type(self).__name__, y.shape
-        target = np.asarray(target)
         if target.ndim == 0 or len(target) != n:
             raise ShapeError(
                 f"{where}: y has {n} rows, target has {len(target) if target.ndim else 'none'}; they must be equal"
@@ -237,9 +248,7 @@ class SoftmaxCrossEntropy(ClassificationLoss):
 
     def probabilities(self, y: Array) -> Array:
         """Return softmax(y)."""
-        p = np.empty_like(y)
-        kernels.softmax(y, p)
-        return p
+        return softmax(y)
 
 
 class CrossEntropy(ClassificationLoss):

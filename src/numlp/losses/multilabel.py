@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix
 from numlp.kernels import reference as kernels
-from numlp.losses.classification import ClassificationLoss, check_numbers, check_one_each, row_blocks
+from numlp.losses.classification import ClassificationLoss, as_column, check_numbers, check_one_each, row_blocks
 
 Array = NDArray[Any]
 
@@ -50,9 +50,7 @@ class SigmoidCrossEntropy(ClassificationLoss):
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return the target as `dtype`, of shape (N, C)."""
         check_one_each(self.positive_weights, n_outputs, where, "positive_weights")
-        target = np.asarray(target)
-        if target.ndim == 1 and n_outputs == 1:
-            target = target[:, None]
+        target = as_column(np.asarray(target), n_outputs)
         if target.ndim == 1 and target.dtype.kind in "iub":
             raise ShapeError(
                 f"{where}: y must have shape (n, {n_outputs}), a 0 or 1 for each output, got {target.shape}; "
@@ -75,8 +73,7 @@ class SigmoidCrossEntropy(ClassificationLoss):
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         check_one_each(self.positive_weights, y.shape[1], "SigmoidCrossEntropy", "positive_weights")
-        if target.ndim == 1 and y.shape[1] == 1:
-            target = target[:, None]
+        target = as_column(target, y.shape[1])
         if target.shape != y.shape:
             raise ShapeError(f"SigmoidCrossEntropy: target must have shape {y.shape}, got {target.shape}")
         if target.dtype.kind not in "fiub":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix, check_number
 from numlp.kernels import reference as kernels
-from numlp.losses.classification import Loss, row_blocks
+from numlp.losses.classification import Loss, as_column, row_blocks
 
 Array = NDArray[Any]
 
@@ -21,9 +21,7 @@ class RegressionLoss(Loss):
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return the target as `dtype`, of shape (N, C)."""
-        target = np.asarray(target)
-        if target.ndim == 1 and n_outputs == 1:
-            target = target[:, None]
+        target = as_column(np.asarray(target), n_outputs)
         if target.ndim == 1 and target.dtype.kind in "iub":
             raise ShapeError(
                 f"{where}: y must have shape (n, {n_outputs}), got {target.shape} integers; "
@@ -47,9 +45,7 @@ class RegressionLoss(Loss):
 
     def _numbers(self, y: Array, target: Array, n_columns: int) -> Array:
         """Return the target with `n_columns` columns, checked by shape and kind."""
-        where = type(self).__name__
-        if target.ndim == 1 and n_columns == 1:
-            target = target[:, None]
+        where, target = type(self).__name__, as_column(target, n_columns)
         if target.shape != (len(y), n_columns):
             raise ShapeError(f"{where}: target must have shape {(len(y), n_columns)}, got {target.shape}")
         if target.dtype.kind not in "fiu":
