@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oracle oracle-live lock clean
+.PHONY: demo test bench oracle oracle-live lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
@@ -28,6 +28,20 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.installed
 
+# numlp against PyTorch, JAX, TensorFlow, scikit-learn and onnxruntime, each in an environment of its own; MNIST is
+# fetched into dataset/ unless NUMLP_DATA names a folder that has it
+PEERS := torch jax tf sk
+
+bench: $(VENV)/.installed-dev $(PEERS:%=.venv-peers/%/.installed)
+	NUMLP_DATA="$${NUMLP_DATA:-dataset}" $(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.predict
+	NUMLP_DATA="$${NUMLP_DATA:-dataset}" $(BIN)/python -m benchmarks.mnist
+
+.venv-peers/%/.installed: benchmarks/requirements/%.txt
+	$(PYTHON) -m venv .venv-peers/$*
+	.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 # the stored PyTorch numbers that the tests compare with; needs an interpreter that has torch==2.13.0 and safetensors
 oracle:
 	$(PYTHON) tests/oracle/make.py
@@ -46,4 +60,4 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf $(VENV) .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis

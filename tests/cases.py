@@ -380,7 +380,7 @@ LAYER_CASES = {
         oracle=None,  # PyTorch draws other masks
         options=({"rate": 0.4}, {"rate": 0.0}),
         draw=lambda rng, shape, rate: {
-            "kept": rng.random(shape, np.float32) >= np.float32(rate) if rate else np.ones(shape)
+            "kept": naive.kept(int(rng.integers(1 << 63)), rate, shape) if rate else np.ones(shape)
         },
         trains_differently=True,
     ),
@@ -415,7 +415,7 @@ LAYER_CASES = {
         oracle=None,  # PyTorch draws other masks
         options=({"rate": 0.4}, {"rate": 0.0}),
         draw=lambda rng, shape, rate: {
-            "kept": rng.random(shape, np.float32) >= np.float32(rate) if rate else np.ones(shape)
+            "kept": naive.kept(int(rng.integers(1 << 63)), rate, shape) if rate else np.ones(shape)
         },
         trains_differently=True,
     ),

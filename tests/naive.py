@@ -398,6 +398,20 @@ def hinge(y: Array, target: Array, margin: float = 1.0) -> tuple[float, Array]:
     return math.fsum(terms) / len(y), dy
 
 
+def murmur3_finalizer(h: int) -> int:
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        h = (h ^ h >> shift) * factor % 2**32
+    return h ^ h >> 16
+
+
+def kept(key: int, rate: float, shape: tuple[int, ...]) -> Array:
+    places = np.empty(shape, bool)
+    for i in range(places.size):
+        h = murmur3_finalizer((murmur3_finalizer((i + key) % 2**32) + key // 2**32) % 2**32)
+        places.flat[i] = h >= rate * 2**32
+    return places
+
+
 def dropout(x: Array, kept: Array, rate: float) -> Array:
     """y = x / (1 - rate) where `kept`, else 0; the gradient goes the same way."""
     y = np.zeros(x.shape)

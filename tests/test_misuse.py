@@ -193,7 +193,7 @@ MISUSES: dict[str, Misuse] = {
     "Embedding without columns": Misuse(lambda s: nl.Embedding(3, {}), DTypeError, "Embedding: columns must be {index: (cardinality, dimension)} with at least one entry, got {}"),
     "Embedding cardinality 0": Misuse(lambda s: nl.Embedding(3, {1: (0, 2)}), ArgumentError, "Embedding: cardinality must be a whole number of at least 1, got 0"),
     "Embedding code outside": Misuse(lambda s: nl.Network([nl.Embedding(2, {1: (3, 2)})], rng=0).forward(np.array([[0, 2], [0, 3]], np.float32)), ArgumentError, "Embedding(2 -> 3).forward: column 1 of x must hold whole numbers 0..2, got 3 at row 1"),
-    "Dropout without a network": Misuse(lambda s: nl.Dropout(4, 0.5).forward(s.x, training=True), AttributeError, "Dropout: _random must come from a network, got none; build Network([layer])"),
+    "Dropout without a network": Misuse(lambda s: nl.Dropout(4, 0.5).forward(s.x, training=True), AttributeError, "Dropout: _rng must come from a network, got none; build Network([layer])"),
     "parametrization misspelt": Misuse(lambda s: D(2, 2, parametrization="nkt"), ArgumentError, "Dense: parametrization must be one of ntk, standard, got 'nkt'; did you mean 'ntk'?"),
     # optimizers and schedules
     "RMSprop alpha 1": Misuse(lambda s: nl.RMSprop(alpha=1), ArgumentError, "RMSprop: alpha must be a number at least 0 and below 1, got 1"),

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.kernels import reference as kernels
-from numlp.kernels.reference import blocks
+from numlp import kernels
+from numlp.kernels import blocks
 
 Array = NDArray[Any]
 
@@ -37,6 +37,19 @@ class Activation(NamedTuple):
     initializer: str
     keeps_input: bool = False
     pointwise: bool = True
+
+
+def _kernels(name: str) -> tuple[Callable[[Array, Array], None], Callable[[Array, Array, Array], None]]:
+    """Return the kernels `name` and `name`_backward, looked up at each call: the table in use may change."""
+
+    def apply(z: Array, out: Array) -> None:
+        getattr(kernels, name)(z, out)
+
+    def backward(dy: Array, y: Array, out: Array) -> None:
+        getattr(kernels, name + "_backward")(dy, y, out)
+
+    apply.__doc__, backward.__doc__ = getattr(kernels, name).__doc__, getattr(kernels, name + "_backward").__doc__
+    return apply, backward
 
 
 def _leaky_relu(z: Array, out: Array) -> None:
@@ -242,11 +255,11 @@ def _log_softmax_backward(dy: Array, y: Array, out: Array) -> None:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(kernels.identity, kernels.identity_backward, "glorot_uniform"),
-    "relu": Activation(kernels.relu, kernels.relu_backward, "he_normal"),
-    "sigmoid": Activation(kernels.sigmoid, kernels.sigmoid_backward, "glorot_uniform"),
-    "tanh": Activation(kernels.tanh, kernels.tanh_backward, "glorot_uniform"),
-    "softmax": Activation(kernels.softmax, kernels.softmax_backward, "glorot_uniform", pointwise=False),
+    "identity": Activation(*_kernels("identity"), "glorot_uniform"),
+    "relu": Activation(*_kernels("relu"), "he_normal"),
+    "sigmoid": Activation(*_kernels("sigmoid"), "glorot_uniform"),
+    "tanh": Activation(*_kernels("tanh"), "glorot_uniform"),
+    "softmax": Activation(*_kernels("softmax"), "glorot_uniform", pointwise=False),
     "leaky_relu": Activation(_leaky_relu, _leaky_relu_backward, "he_normal"),
     "elu": Activation(_elu, _elu_backward, "he_normal"),
     "selu": Activation(_selu, _selu_backward, "lecun_normal"),

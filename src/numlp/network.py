@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from numlp import blas, kernels
 from numlp.arena import Arena
 from numlp.config import from_config, to_config
 from numlp.errors import (
@@ -18,13 +19,13 @@ from numlp.errors import (
     check_matrix,
     check_number,
 )
-from numlp.kernels import reference as kernels
 from numlp.layers import LAYERS, Layer, check_stack
 from numlp.losses import LOSSES, ClassificationLoss, Loss
 from numlp.progress import progress_bar
 
 Array = NDArray[Any]
 
+_FEW = 8  # rows for which a bar and a choice of threads would take longer than the prediction
 _CHUNK = 1024  # rows a forward pass outside training: large enough for the matrix product, small enough for the cache
 
 
@@ -72,6 +73,7 @@ class Network:
         class_names: Sequence[str] | None = None,
         l2: float = 0.0,
     ) -> None:
+        kernels.load()
         self.layers = tuple(layers)
         check_stack(self.layers, "Network")
         check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")
@@ -120,6 +122,7 @@ class Network:
                 f"{self.layers[0]}.forward: x must have dtype {self.dtype}, got {x.dtype}; use x.astype({self.dtype})"
             )
         self._rows = len(x)
+        x = np.ascontiguousarray(x)
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
@@ -136,7 +139,7 @@ class Network:
             )
         if dy.dtype != self.dtype:
             raise DTypeError(f"Network.backward: dy must have dtype {self.dtype}, got {dy.dtype}")
-        gradient: Array | None = dy
+        gradient: Array | None = np.ascontiguousarray(dy)
         for layer in reversed(self.layers[self.first_trained :]):
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
@@ -145,8 +148,11 @@ class Network:
 
     def penalty(self) -> float:
         """Return l2 / 2 sum w^2, the second part of equation (2)."""
-        weights = self.params[: self.n_weights]
-        return self.l2 / 2 * float(np.dot(weights, weights)) if self.l2 else 0.0
+        return self.l2 / 2 * kernels.sum_of_squares(self.params[: self.n_weights]) if self.l2 else 0.0
+
+    def sensible_threads(self, n_rows: int) -> int:
+        """Return how many threads so many rows are worth, in training or prediction."""
+        return blas.sensible_threads(n_rows, 6.0 * self.n_weights * n_rows, blas.usable_cpus())
 
     def chunks(self, x: Array, batch_size: int = _CHUNK) -> Iterator[tuple[slice, Array]]:
         """Yield (rows, outputs of these rows) over any number of rows; the outputs are a view until the next chunk."""
@@ -166,8 +172,10 @@ class Network:
         x = check_matrix(x, "predict", "x", self.n_in)
         check_finite(x, "predict", "x")
         self.layers[0].check(x, "predict")
+        if len(x) <= _FEW:
+            return self.forward(x.astype(self.batch_dtype(x), copy=False)).copy()
         out = np.empty((len(x), self.n_out), self.dtype)
-        with progress_bar(len(x), "predicting", progress, unit="row") as bar:
+        with kernels.threads(self.sensible_threads(len(x))), progress_bar(len(x), "predicting", progress, unit="row") as bar:
             for rows, y in self.chunks(x):
                 out[rows] = y
                 if bar is not None:

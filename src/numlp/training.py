@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.callbacks import RECORD_KEYS, Callback, History, ProgressBar, Run
+from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
 from numlp.errors import (
     ArgumentError,
@@ -25,7 +27,6 @@ from numlp.errors import (
     check_weight,
 )
 from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
-from numlp.metrics import hits
 from numlp.network import Network
 from numlp.optimizers import LBFGS, Adam, Optimizer
 from numlp.progress import progress_bar
@@ -43,8 +44,11 @@ def fit(
     optimizer: Optimizer | None = None,
     epochs: int = 10,
     batch_size: int | None = 128,
+    augment: Augmentation | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
+    n_threads: int | None = None,
+    deterministic: bool = False,
 ) -> History:
     """Train a network, in place: for each mini-batch, dL/dparams by backward, then one optimizer step.
 
@@ -66,10 +70,17 @@ def fit(
         Passes over the training rows; `LBFGS` has its own `max_steps`.
     batch_size
         Rows a step; None takes all of them.
+    augment
+        Changes the rows of each training batch, such as `Distortion()`; the training figures are those of changed rows.
     callbacks
         Listeners, in order.
     progress
         Show a bar if stderr is a terminal.
+    n_threads
+        None takes what suits the size of a step, up to the CPUs this process may use.
+    deterministic
+        The same bytes for any `n_threads`: work is split into as many parts whatever their number, which costs some time.
+        Without it, the same bytes for the same seed, machine and number of threads.
 
     Returns
     -------
@@ -90,21 +101,19 @@ def fit(
     """
     epochs = check_count(epochs, "fit", "epochs")
     batch_size = None if batch_size is None else check_count(batch_size, "fit", "batch_size")
+    n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
     loss = _check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
     optimizer = _check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
     x, y, weight = _check_data(network, loss, train, "fit", warn=True)
     if validation is not None:
         _check_data(network, loss, validation, "fit: validation")
-    batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x), weight)
-    keys = [key for key in RECORD_KEYS[1:5] if loss.classifies or not key.endswith("accuracy")]
-    monitors = tuple(key for key in keys if validation is not None or not key.startswith("validation"))
+    if augment is not None:
+        _check_part(augment, Augmentation, "augment").check(x[:1].astype(network.batch_dtype(x)), "fit")
+    batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x), weight, augment)
     if isinstance(optimizer, LBFGS):
         epochs = optimizer.max_steps
-        if len(batches) > 1:
-            raise ArgumentError(
-                f"fit: batch_size must be None with LBFGS, which takes all {len(x)} rows in a step, got {batch_size}"
-            )
-    run = Run(network, optimizer, History(), epochs, len(batches), monitors)
+        _check_same_rows(len(x), batches, batch_size, augment)
+    run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
     listeners = [_check_part(callback, Callback, "callbacks") for callback in callbacks]
 
     def notify(event: str) -> None:
@@ -115,7 +124,11 @@ def fit(
     optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
     network.loss, network.metrics = loss, {}
     network.reserve(batches.batch_size)
-    with interruptible(run.interrupt), progress_bar(epochs * len(batches), "training", progress, unit="step") as bar:
+    with (
+        interruptible(run.interrupt),
+        kernels.threads(network.sensible_threads(batches.batch_size), n_threads, deterministic),
+        progress_bar(epochs * len(batches), "training", progress, unit="step") as bar,
+    ):
         listeners += [ProgressBar(bar)] if bar is not None else []
         if isinstance(optimizer, LBFGS):
             _minimize(run, *next(iter(batches)), loss, notify, validation)
@@ -125,6 +138,20 @@ def fit(
                 notify("on_epoch")
     notify("on_fit_end")
     return run.history
+
+
+def _monitors(loss: Loss, validation: Data | None) -> tuple[str, ...]:
+    """Return the names of the figures that each record will have."""
+    keys = [key for key in RECORD_KEYS[1:5] if loss.classifies or not key.endswith("accuracy")]
+    return tuple(key for key in keys if validation is not None or not key.startswith("validation"))
+
+
+def _check_same_rows(n: int, batches: Batches, batch_size: int | None, augment: Augmentation | None) -> None:
+    """Raise unless every step sees all rows, and the same: LBFGS compares the loss of one step with that of the next."""
+    if augment is not None:
+        raise ArgumentError(f"fit: augment must be None with LBFGS, which needs the same rows each step, got {augment}")
+    if len(batches) > 1:
+        raise ArgumentError(f"fit: batch_size must be None with LBFGS, which takes all {n} rows in a step, got {batch_size}")
 
 
 def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
@@ -247,7 +274,7 @@ def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str
         )
     x, y, weight = _check_data(network, loss, data, "evaluate")
     total, right, mass = 0.0, 0.0, 0.0
-    with progress_bar(len(x), "evaluating", progress, unit="row") as bar:
+    with kernels.threads(network.sensible_threads(len(x))), progress_bar(len(x), "evaluating", progress, unit="row") as bar:
         for rows, outputs in network.chunks(x):
             own = None if weight is None else weight[rows]
             value, _ = loss(outputs, y[rows], own)
@@ -261,7 +288,7 @@ def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str
 
 def _hits(loss: Loss, y: Array, target: Array, weight: Array | None) -> float:
     """Return how many rows, or what weight of them, the outputs y get right; 0 for a loss of numbers."""
-    return hits(loss.decide(y), loss.labels(target), weight) if isinstance(loss, ClassificationLoss) else 0.0
+    return loss.hits(y, target, weight) if isinstance(loss, ClassificationLoss) else 0.0
 
 
 def _mass(rows: Array, weight: Array | None) -> float:

@@ -150,43 +150,54 @@ def test_loss_kernels_pass_a_nan_on(kernel):
     assert np.isfinite(dy[1]).all()
 
 
-def test_dropout_equals_its_loops(rng):
-    x, random = rng.normal(size=(6, 5)), rng.random((6, 5), np.float32)
-    random[0, :2] = 0.25, np.nextafter(np.float32(0.25), np.float32(0))  # kept, and just dropped
+@pytest.mark.parametrize("key", [0, 1, 2**32 - 1, 2**63 - 1, 0x0123456789ABCDEF])
+def test_dropout_equals_its_loops(key, rng):
+    x = rng.normal(size=(6, 5))
     mask, y = np.full_like(x, np.nan), np.empty_like(x)
-    reference.dropout(x, random, 0.25, mask, y)
-    np.testing.assert_allclose(y, naive.dropout(x, random >= 0.25, 0.25), rtol=1e-14)
+    reference.dropout(x, key, 0.25, mask, y)
+    np.testing.assert_allclose(y, naive.dropout(x, naive.kept(key, 0.25, x.shape), 0.25), rtol=1e-14)
     np.testing.assert_allclose(y, x * mask, rtol=1e-14)
     assert set(np.unique(mask)) == {0, 1 / 0.75}
-    assert (mask[0, :2] > 0).tolist() == [True, False]
+    reference.dropout_backward(y, mask)
+    np.testing.assert_allclose(y, x * mask * mask, rtol=1e-14)
+
+
+def test_finalizer_of_murmur3_has_the_values_of_its_first_implementation():
+    assert naive.murmur3_finalizer(0) == 0
+    assert naive.murmur3_finalizer(1) == 0x514E28B7
+    assert naive.murmur3_finalizer(0xFFFFFFFF) == 0x81F16F39
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_random_mask_keeps_the_right_share_and_no_place_depends_on_another(rate):
+    masks = np.empty((50, 20_000), np.float32)
+    for key, mask in zip(np.random.default_rng(1).integers(1 << 63, size=50), masks, strict=True):
+        reference.random_mask(int(key), rate, 1.0, mask)
+    spread = np.sqrt(rate * (1 - rate))
+    assert abs(masks.mean() - (1 - rate)) <= 4 * spread / np.sqrt(masks.size)
+    if rate:
+        # of a place with the next one, with the one a row of 100 further, and with the same place under the next key
+        for one, other in [(masks[:, :-1], masks[:, 1:]), (masks[:, :-100], masks[:, 100:]), (masks[:-1], masks[1:])]:
+            correlation = np.mean((one - (1 - rate)) * (other - (1 - rate))) / spread**2
+            assert abs(correlation) <= 4 / np.sqrt(one.size)
 
 
 def test_batch_norm_equals_its_loops(rng):
     x, dy = 2 + 3 * rng.normal(size=(6, 4)), rng.normal(size=(6, 4))
     gamma, beta = rng.normal(size=4), rng.normal(size=4)
-    x_hat, y, dx = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    x_hat, y = np.empty_like(x), np.empty_like(x)
     mean, variance, inverse = reference.batch_norm(x, gamma, beta, 1e-3, x_hat, y)
     expected_mean, expected_variance = naive.mean_and_variance(x)
     np.testing.assert_allclose(mean, expected_mean, rtol=1e-13)
     np.testing.assert_allclose(variance, expected_variance, rtol=1e-13)
     np.testing.assert_allclose(y, naive.normalize(x, mean, variance, gamma, beta, 1e-3), rtol=1e-12)
     expected = naive.batch_norm_backward(dy, x, gamma, 1e-3)
-    for target in (None, dx):  # without dx, dgamma and dbeta are the same and x_hat stays
+    for need_dx in (False, True):  # without dx, dgamma and dbeta are the same, and x_hat and dy stay
         dgamma, dbeta = np.full(4, np.nan), np.full(4, np.nan)
-        reference.batch_norm_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, target)
+        reference.batch_norm_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx)
         np.testing.assert_allclose(dgamma, expected["gamma"], rtol=1e-12)
         np.testing.assert_allclose(dbeta, expected["beta"], rtol=1e-12)
-    np.testing.assert_allclose(dx, expected["x"], rtol=1e-10, atol=1e-13)
-
-
-def test_batch_norm_backward_works_in_place(rng):
-    x, dy = rng.normal(size=(6, 4)), rng.normal(size=(6, 4))
-    gamma, x_hat, y, dgamma, dbeta = np.ones(4), np.empty_like(x), np.empty_like(x), np.empty(4), np.empty(4)
-    _, _, inverse = reference.batch_norm(x, gamma, gamma, 1e-5, x_hat, y)
-    dx = np.empty_like(x)
-    reference.batch_norm_backward(dy, x_hat.copy(), gamma, inverse, dgamma, dbeta, dx)
-    reference.batch_norm_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, dy)
-    assert dx.tobytes() == dy.tobytes()
+    np.testing.assert_allclose(dy, expected["x"], rtol=1e-10, atol=1e-13)
 
 
 def test_batch_norm_is_not_fooled_by_a_large_mean():
@@ -230,10 +241,11 @@ def test_adam_first_step_has_the_length_of_the_rate():
 
 def test_standardize_backward_equals_the_formulas_with_and_without_dx(rng):
     dy, x_hat, gamma, inverse = (rng.normal(size=shape) for shape in [(6, 4), (6, 4), 4, 4])
-    dx = np.full_like(dy, np.nan)
-    for target in (None, dx):
+    expected = dy * gamma * inverse
+    sums = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    for need_dx in (False, True):
         dgamma, dbeta = np.full(4, np.nan), np.full(4, np.nan)
-        reference.standardize_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, target)
-        np.testing.assert_allclose(dgamma, (dy * x_hat).sum(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(dbeta, dy.sum(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(dx, dy * gamma * inverse, rtol=1e-13)
+        reference.standardize_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx)
+        np.testing.assert_allclose(dgamma, sums[0], rtol=1e-12)
+        np.testing.assert_allclose(dbeta, sums[1], rtol=1e-12)
+    np.testing.assert_allclose(dy, expected, rtol=1e-13)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from numlp import kernels
+from numlp.data.augment import Augmentation
+
 Array = NDArray[Any]
 
 
@@ -28,6 +31,8 @@ class Batches:
         What x becomes in the batch: bytes stay bytes in memory and turn into floating point numbers here.
     weight
         The weights of the rows, of equal length, or None.
+    augment
+        Changes the rows of each batch, with numbers from `rng`, after the order of the epoch is drawn; x stays as it is.
 
     Examples
     --------
@@ -46,18 +51,18 @@ class Batches:
         rng: np.random.Generator,
         dtype: DTypeLike,
         weight: Array | None = None,
+        augment: Augmentation | None = None,
     ) -> None:
-        # np.take of a row from an array that is not C-contiguous copies the whole array, each time
+        # kernels and np.take want rows that lie in one piece
         self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         self._weight = weight
         self.batch_size = len(x) if batch_size is None else min(batch_size, len(x))
-        self._rng = rng
+        self._rng, self._augment = rng, augment
         full = self.batch_size == len(x)
         if full:
             self._x = self._x.astype(dtype, copy=False)
-        rows = 0 if full else self.batch_size
-        self._raw = np.empty((rows, *x.shape[1:]), x.dtype)
-        self._cast = self._raw if x.dtype == dtype else np.empty((rows, *x.shape[1:]), dtype)
+        rows = 0 if full and augment is None else self.batch_size
+        self._batch = np.empty((rows, *x.shape[1:]), dtype)
         self._target = np.empty((rows, *y.shape[1:]), y.dtype)
 
     def __len__(self) -> int:
@@ -67,15 +72,16 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Array, Array, Array | None]]:
         """Yield (x, y, weight or None) for each batch of one epoch."""
         if self.batch_size == len(self._x):
-            yield self._x, self._y, self._weight
+            x = self._x if self._augment is None else self._augment(self._x, self._rng, self._batch)
+            yield x, self._y, self._weight
             return
         order = self._rng.permutation(len(self._x))
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             n = len(rows)
-            # mode="clip" because the default "raise" copies the whole batch once more; the indices are a permutation
-            np.take(self._x, rows, axis=0, out=self._raw[:n], mode="clip")
+            kernels.gather(self._x, rows, self._batch[:n])
+            # mode="clip" because the default "raise" copies all of it once more; the indices are a permutation
             np.take(self._y, rows, axis=0, out=self._target[:n], mode="clip")
-            if self._cast is not self._raw:
-                np.copyto(self._cast[:n], self._raw[:n])
-            yield self._cast[:n], self._target[:n], None if self._weight is None else self._weight[rows]
+            if self._augment is not None:
+                self._augment(self._batch[:n], self._rng, self._batch[:n])
+            yield self._batch[:n], self._target[:n], None if self._weight is None else self._weight[rows]

@@ -1,8 +1,8 @@
-"""The specification: every loop over numbers that is not a matrix product, in plain NumPy, one equation each.
+"""The specification: every loop over numbers, in plain NumPy, one equation each.
 
 All functions write into `out` (or the arrays named in their docstring), allocate nothing of the size of a batch
-or of the parameters, and expect C-contiguous arrays of one dtype; `out` may be one of the inputs. N rows, O columns.
-Nothing is checked here: the checks stand at the door.
+or of the parameters, and expect C-contiguous arrays of one dtype; `out` may be one of the inputs. N rows, I columns in,
+O columns out. Nothing is checked here: the checks stand at the door. `fused` has faster twins of some of them.
 """
 
 import math
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from numlp.kernels.images import distort as distort
 
 Array = NDArray[Any]
 
@@ -22,6 +24,37 @@ def blocks(shape: tuple[int, ...], size: int = _BLOCK) -> Iterator[slice]:
     rows = max(1, size // shape[1])
     for start in range(0, shape[0], rows):
         yield slice(start, start + rows)
+
+
+# The affine map of a dense layer, with the one activation that costs a product's worth of time if it stands alone.
+
+
+def affine(x: Array, W: Array, b: Array, scale: float, rectify: bool, out: Array) -> None:
+    """z = s x W + b, s = `scale`; and where `rectify`, y = max(z, 0) in its place."""
+    np.matmul(x, W, out=out)
+    if scale != 1:
+        out *= scale
+    out += b
+    if rectify:
+        relu(out, out)
+
+
+def affine_backward(
+    x: Array, y: Array, W: Array, scale: float, rectify: bool, dy: Array, dW: Array, db: Array, dx: Array
+) -> None:
+    """dz = dy [y > 0] where `rectify`, else dy, in the place of dy;  db = sum_n dz, dW = s x^T dz, dx = s dz W^T.
+
+    A dx of no rows is not wanted.
+    """
+    if rectify:
+        relu_backward(dy, y, dy)
+    dy.sum(axis=0, out=db)
+    np.matmul(x.T, dy, out=dW)
+    if len(dx):
+        np.matmul(dy, W.T, out=dx)
+    if scale != 1:
+        dW *= scale
+        dx *= scale
 
 
 # Activations: y = f(z); backward takes dy and the *output* y, and gives dz = dy * f'(z).
@@ -92,6 +125,25 @@ def softmax_backward(dy: Array, y: Array, out: Array) -> None:
         out *= y
 
 
+# Batches: rows picked from the data, and bytes made numbers.
+
+
+def gather(x: Array, rows: Array, out: Array) -> None:
+    """out_n = x_(rows_n), converted to the dtype of `out`; every row number must be one of x's."""
+    for part in blocks((len(rows), out[0].size)):
+        out[part] = x[rows[part]]
+
+
+def pixels(x: Array, out: Array) -> None:
+    """y = x / 255 for bytes x."""
+    np.multiply(x, out.dtype.type(1 / 255), out=out)
+
+
+def hits(y: Array, labels: Array) -> int:
+    """Count the rows whose largest column is the label: sum_n [argmax_c y_nc = labels_n], of equal ones the first."""
+    return int(np.count_nonzero(y.argmax(axis=1) == labels))
+
+
 # Losses: the loss of each row and its gradient; the mean over the rows is taken by `Loss`, in one place.
 
 
@@ -136,11 +188,37 @@ def squared_error(y: Array, target: Array, losses: Array, dy: Array) -> None:
 # Layers without a matrix product.
 
 
-def dropout(x: Array, random: Array, rate: float, mask: Array, out: Array) -> None:
-    """mask = [random >= rate] / (1 - rate), y = x * mask: inverted dropout, so that the mean of y is x."""
-    np.greater_equal(random, rate, out=mask)
-    mask *= 1 / (1 - rate)
+def random_mask(key: int | np.integer[Any], rate: float, value: float, mask: Array) -> None:
+    """mask_i = value with probability 1 - rate, else 0, by a hash of the place i and the 64 bits of `key`.
+
+        h_i = f(f(i + key mod 2^32) + key div 2^32) mod 2^32,  mask_i = value [h_i >= rate 2^32]
+
+    f is the finalizer of MurmurHash3 (Appleby 2011). A number depends on its place alone, so that any part of the mask
+    can be made by anybody, in any order.
+    """
+    flat, threshold = mask.reshape(-1), np.uint32(min(round(rate * 2**32), 2**32 - 1))
+    low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
+    for start in range(0, flat.size, _BLOCK):
+        h = np.arange(start, min(start + _BLOCK, flat.size)).astype(np.uint32)
+        for part in (low, high):
+            h += part
+            h ^= h >> np.uint32(16)
+            h *= np.uint32(0x85EBCA6B)
+            h ^= h >> np.uint32(13)
+            h *= np.uint32(0xC2B2AE35)
+            h ^= h >> np.uint32(16)
+        np.multiply(h >= threshold, flat.dtype.type(value), out=flat[start : start + _BLOCK])
+
+
+def dropout(x: Array, key: int | np.integer[Any], rate: float, mask: Array, out: Array) -> None:
+    """mask is random, 1 / (1 - rate) or 0, and y = x * mask: inverted dropout, so that the mean of y is x."""
+    random_mask(key, rate, 1 / (1 - rate), mask)
     np.multiply(x, mask, out=out)
+
+
+def dropout_backward(dy: Array, mask: Array) -> None:
+    """dx = dy * mask, in the place of dy."""
+    dy *= mask
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, epsilon: float, x_hat: Array, out: Array) -> tuple[Array, Array, Array]:
@@ -159,21 +237,21 @@ def batch_norm(x: Array, gamma: Array, beta: Array, epsilon: float, x_hat: Array
 
 
 def batch_norm_backward(
-    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, dx: Array | None
+    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, need_dx: bool
 ) -> None:
     """dbeta = sum_n dy, dgamma = sum_n dy x_hat, dx = gamma inverse (dy - dbeta / N - x_hat dgamma / N).
 
-    The two means stand for the way of dx through the batch's mean and variance. Overwrites `x_hat`; skips a dx of None.
+    The two means stand for the way of dx through the batch's mean and variance. dx takes the place of dy, if it is
+    wanted. Overwrites `x_hat`.
     """
     n = len(dy)
     np.einsum("no,no->o", dy, x_hat, out=dgamma)
     dy.sum(axis=0, out=dbeta)
-    if dx is None:
-        return
-    x_hat *= dgamma / n
-    np.subtract(dy, x_hat, out=dx)
-    dx -= dbeta / n
-    dx *= gamma * inverse
+    if need_dx:
+        x_hat *= dgamma / n
+        dy -= x_hat
+        dy -= dbeta / n
+        dy *= gamma * inverse
 
 
 def standardize(x: Array, mean: Array, inverse: Array, gamma: Array, beta: Array, x_hat: Array, out: Array) -> None:
@@ -185,13 +263,43 @@ def standardize(x: Array, mean: Array, inverse: Array, gamma: Array, beta: Array
 
 
 def standardize_backward(
-    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, dx: Array | None
+    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, need_dx: bool
 ) -> None:
-    """dbeta = sum_n dy, dgamma = sum_n dy x_hat, dx = gamma inverse dy; skips a dx of None."""
+    """dbeta = sum_n dy, dgamma = sum_n dy x_hat, dx = gamma inverse dy in the place of dy, if it is wanted."""
     np.einsum("no,no->o", dy, x_hat, out=dgamma)
     dy.sum(axis=0, out=dbeta)
-    if dx is not None:
-        np.multiply(dy, gamma * inverse, out=dx)
+    if need_dx:
+        dy *= gamma * inverse
+
+
+def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float, x_hat: Array, out: Array) -> Array:
+    """x_hat = (x - mean) / sqrt(variance + e), row by row,  y = gamma x_hat + beta. Return 1 / sqrt(variance + e) (N, 1)."""
+    np.subtract(x, x.mean(axis=1, keepdims=True), out=x_hat)
+    variance = np.einsum("no,no->n", x_hat, x_hat)[:, None] / x.shape[1]
+    inverse = 1 / np.sqrt(variance + epsilon)
+    x_hat *= inverse
+    np.multiply(x_hat, gamma, out=out)
+    out += beta
+    return inverse
+
+
+def layer_norm_backward(
+    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, need_dx: bool
+) -> None:
+    """dbeta = sum_n dy, dgamma = sum_n dy x_hat; dx = inverse (g - mean_o g - x_hat mean_o (g x_hat)), g = gamma dy.
+
+    dx takes the place of dy, if it is wanted. Overwrites `x_hat`.
+    """
+    np.einsum("no,no->o", dy, x_hat, out=dgamma)
+    dy.sum(axis=0, out=dbeta)
+    if not need_dx:
+        return
+    dy *= gamma
+    along = np.einsum("no,no->n", dy, x_hat)[:, None] / dy.shape[1]
+    dy -= dy.mean(axis=1, keepdims=True)
+    x_hat *= along
+    dy -= x_hat
+    dy *= inverse
 
 
 # Optimizers: flat arrays, updated in place; `scratch` is as long as the parameters.
@@ -251,8 +359,18 @@ def adam(
     params -= scratch
 
 
+def shrink(params: Array, factor: float) -> None:
+    """p <- factor p: decoupled weight decay."""
+    params *= factor
+
+
 def add_decay(grads: Array, params: Array, l2: float) -> None:
     """g <- g + l2 p: the gradient of l2 / 2 sum p^2."""
     for start in range(0, len(params), _BLOCK):
         part = slice(start, start + _BLOCK)
         grads[part] += l2 * params[part]
+
+
+def sum_of_squares(values: Array) -> float:
+    """s = sum_i x_i^2: of gradients for their norm, of weights for their penalty."""
+    return float(np.dot(values, values))

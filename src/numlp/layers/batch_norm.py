@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.arena import Parameter
 from numlp.errors import check_count, check_number
-from numlp.kernels import reference as kernels
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
@@ -89,7 +89,6 @@ class BatchNorm(Layer):
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2), or (4) after a pass with the running values; dx overwrites dy."""
-        dx = dy if self.need_dx else None
         back = kernels.batch_norm_backward if self._training else kernels.standardize_backward
-        back(dy, self._x_hat[: len(dy)], self.gamma, self._inverse, self.dgamma, self.dbeta, dx)
-        return dx
+        back(dy, self._x_hat[: len(dy)], self.gamma, self._inverse, self.dgamma, self.dbeta, self.need_dx)
+        return dy if self.need_dx else None

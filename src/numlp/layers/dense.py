@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.activations import ACTIVATIONS
 from numlp.arena import Parameter
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_choice, check_count
@@ -180,7 +181,7 @@ class Dense(Layer):
         self.parametrization = check_choice(parametrization, ("standard", "ntk"), "Dense", "parametrization")
         if parametrization == "ntk" and initializer is not None:
             raise ArgumentError(f"Dense: initializer must be None with parametrization='ntk', got {initializer!r}")
-        self._f = ACTIVATIONS[activation]
+        self._f, self._rectify = ACTIVATIONS[activation], activation == "relu"
         self.scale = 1 / math.sqrt(self.n_in) if parametrization == "ntk" else 1.0
         self._draw = find_initializer(self._f.initializer if initializer is None else initializer, "Dense")
 
@@ -206,23 +207,18 @@ class Dense(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""
         self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
-        np.matmul(x, self.W, out=z)
-        if self.scale != 1:
-            z *= self.scale
-        z += self.b
-        self._f.apply(z, y)
+        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z)
+        if not self._rectify:
+            self._f.apply(z, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2) or (3); dz overwrites dy. The first layer of a network saves the product for dx: nobody reads it."""
-        n = len(dy)
-        dz = dy
-        self._f.backward(dy, self._z[:n], dz)
-        np.add.reduce(dz, axis=0, out=self.db)
-        if self.scale != 1:
-            dz *= self.scale  # s in dW and in dx
-        np.matmul(self._x.T, dz, out=self.dW)
-        return np.matmul(dz, self.W.T, out=self._dx[:n]) if self.need_dx else None
+        z, dx = self._z[: len(dy)], self._dx[: len(dy)]
+        if not self._rectify:
+            self._f.backward(dy, z, dy)
+        kernels.affine_backward(self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx)
+        return dx if self.need_dx else None
 
     def _label(self) -> str:
         words = [f"{self.n_in} -> {self.n_out}", self.activation, self.parametrization]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.errors import check_count, check_number
-from numlp.kernels import reference as kernels
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
@@ -37,11 +37,10 @@ class Dropout(Layer):
         self._rng = rng
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
-        """Allocate y, the mask and the random numbers behind it."""
+        """Allocate y and the mask."""
         super().reserve(batch_size, need_dx)
         self._y = np.empty((batch_size, self.n_out), self.dtype)
         self._mask = np.empty_like(self._y)
-        self._random = np.empty((batch_size, self.n_out), np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
@@ -49,15 +48,13 @@ class Dropout(Layer):
         if not self._active:
             return x
         n = len(x)
-        random = self._random[:n]
-        self._rng.random(dtype=np.float32, out=random)
-        kernels.dropout(x, random, self.rate, self._mask[:n], self._y[:n])
+        kernels.dropout(x, self._rng.integers(1 << 63), self.rate, self._mask[:n], self._y[:n])
         return self._y[:n]
 
     def backward(self, dy: Array) -> Array | None:
         """Return dx = dy * mask, in the place of dy."""
         if self._active:
-            dy *= self._mask[: len(dy)]
+            kernels.dropout_backward(dy, self._mask[: len(dy)])
         return dy
 
     def _label(self) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from numlp.arena import Parameter
 from numlp.errors import ArgumentError, DTypeError, check_count
-from numlp.kernels.reference import blocks
+from numlp.kernels import blocks
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]

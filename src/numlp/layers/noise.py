@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.activations import SELU_ALPHA, SELU_SCALE
 from numlp.errors import check_count, check_number
 from numlp.layers.dense import Layer
@@ -43,9 +44,8 @@ class AlphaDropout(Dropout):
         if not self._active:
             return x
         n = len(x)
-        random, mask, y = self._random[:n], self._mask[:n], self._y[:n]
-        self._rng.random(dtype=np.float32, out=random)
-        np.greater_equal(random, self.rate, out=mask)
+        mask, y = self._mask[:n], self._y[:n]
+        kernels.random_mask(self._rng.integers(1 << 63), self.rate, 1.0, mask)
         np.subtract(x, self._q, out=y)
         y *= mask
         y += self._q * (1 - self.rate)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.arena import Parameter
 from numlp.errors import check_count, check_number
 from numlp.layers.dense import Layer
@@ -60,28 +61,14 @@ class LayerNorm(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         x_hat, y = self._x_hat[: len(x)], self._y[: len(x)]
-        np.subtract(x, x.mean(axis=1, keepdims=True), out=x_hat)
-        variance = np.einsum("no,no->n", x_hat, x_hat) / self.n_in
-        self._inverse = 1 / np.sqrt(variance + self.epsilon)[:, None]
-        x_hat *= self._inverse
-        np.multiply(x_hat, self.gamma, out=y)
-        y += self.beta
+        self._inverse = kernels.layer_norm(x, self.gamma, self.beta, self.epsilon, x_hat, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
         x_hat = self._x_hat[: len(dy)]
-        np.einsum("no,no->o", dy, x_hat, out=self.dgamma)
-        dy.sum(axis=0, out=self.dbeta)
-        if not self.need_dx:
-            return None
-        dy *= self.gamma
-        along = np.einsum("no,no->n", dy, x_hat)[:, None] / self.n_in
-        dy -= dy.mean(axis=1, keepdims=True)
-        x_hat *= along
-        dy -= x_hat
-        dy *= self._inverse
-        return dy
+        kernels.layer_norm_backward(dy, x_hat, self.gamma, self._inverse, self.dgamma, self.dbeta, self.need_dx)
+        return dy if self.need_dx else None
 
 
 class RMSNorm(Layer):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numlp.arena import Parameter
 from numlp.errors import ArgumentError, ShapeError, check_count, check_finite, check_matrix
-from numlp.kernels.reference import blocks
+from numlp.kernels import blocks
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]

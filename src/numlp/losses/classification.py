@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -15,7 +16,7 @@ from numlp.errors import (
     check_number,
     check_real,
 )
-from numlp.kernels import reference as kernels
+from numlp.metrics import hits
 
 Array = NDArray[Any]
 
@@ -77,7 +78,7 @@ class Loss:
         if weight is None:
             self.total_weight = float(len(y))
             dy /= len(y)
-            return float(losses.mean(dtype=np.float64)), dy
+            return float(np.add.reduce(losses, dtype=np.float64)) / len(y), dy
         share = self._share(weight, len(y))
         dy *= share[:, None].astype(y.dtype)
         return float(share @ losses), dy
@@ -141,6 +142,12 @@ class ClassificationLoss(Loss):
     def labels(self, target: Array) -> Array:
         """Return the target in the form of `decide`, so that the two can be compared."""
         return target if target.ndim == 1 else target.argmax(axis=1)
+
+    def hits(self, y: Array, target: Array, weight: Array | None = None) -> float:
+        """Return how many rows the outputs get right, or the sum of their weights."""
+        if weight is None and target.ndim == 1:
+            return kernels.hits(y, target)
+        return hits(self.decide(y), self.labels(target), weight)
 
     def example(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return outputs and a target that belong to this loss, float64, for `check_gradients`."""

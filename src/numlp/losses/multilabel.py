@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix
-from numlp.kernels import reference as kernels
 from numlp.losses.classification import ClassificationLoss, as_column, check_numbers, check_one_each, row_blocks
+from numlp.metrics import hits
 
 Array = NDArray[Any]
 
@@ -101,6 +102,10 @@ class SigmoidCrossEntropy(ClassificationLoss):
         """Return 1 where p > 1/2, else 0: (N,) for one output, a matrix (N, C) for several."""
         yes = (y > 0).astype(np.intp)
         return yes[:, 0] if yes.shape[1] == 1 else yes
+
+    def hits(self, y: Array, target: Array, weight: Array | None = None) -> float:
+        """Return how many rows have all labels right, or the sum of their weights."""
+        return hits(self.decide(y), self.labels(target), weight)
 
     def labels(self, target: Array) -> Array:
         """Return the target in the form of `decide`: 1 where it is above 1/2."""

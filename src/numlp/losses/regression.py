@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix, check_number
-from numlp.kernels import reference as kernels
 from numlp.losses.classification import Loss, as_column, row_blocks
 
 Array = NDArray[Any]

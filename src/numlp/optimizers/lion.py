@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from numlp import kernels
 from numlp.errors import check_number
-from numlp.kernels import reference as kernels
 from numlp.optimizers.parts import Array, Factors, check_decay
 from numlp.optimizers.sgd import Optimizer
 from numlp.schedules import Schedule

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.errors import ArgumentError, DTypeError, check_number
 from numlp.schedules import Schedule
 
@@ -23,7 +24,7 @@ def check_decay(value: float | Schedule, where: str) -> float | Schedule:
 def norm(values: Array, scratch: Array) -> float:
     """Return the Euclidean norm; values whose squares overflow or vanish are scaled first."""
     with np.errstate(over="ignore", under="ignore"):
-        squared = float(np.dot(values, values))
+        squared = kernels.sum_of_squares(values)
     if 0 < squared < math.inf:
         return math.sqrt(squared)
     largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
@@ -31,7 +32,7 @@ def norm(values: Array, scratch: Array) -> float:
         return largest
     with np.errstate(under="ignore"):
         np.divide(values, largest, out=scratch)
-        return largest * math.sqrt(float(np.dot(scratch, scratch)))
+        return largest * math.sqrt(kernels.sum_of_squares(scratch))
 
 
 def check_factors(factors: Any, where: str) -> dict[str, tuple[float, float]]:

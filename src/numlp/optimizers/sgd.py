@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from numlp import kernels
 from numlp.errors import ArgumentError, check_number
-from numlp.kernels import reference as kernels
 from numlp.optimizers.parts import Array, Factors, check_factors, merged, named_parts, norm
 from numlp.schedules import Constant, Schedule
 
@@ -97,7 +97,7 @@ class Optimizer:
         self._advance()
         grads = self._clip(grads) if self.clip_norm or self.clip_value else grads
         for part, factor in self._decays if decay else ():
-            params[part] *= 1 - rate * factor * decay
+            kernels.shrink(params[part], 1 - rate * factor * decay)
         for part, factor in self._rates:
             state = [getattr(self, name)[part] for name in self.state_names]
             self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])

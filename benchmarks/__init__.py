@@ -1,0 +1,1 @@
+"""What numlp costs, and what the others cost: each program here is run as `python -m benchmarks.NAME`."""

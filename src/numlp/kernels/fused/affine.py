@@ -1,0 +1,133 @@
+"""The products of a dense layer, and the loops that belong to them."""
+
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from numba import njit, prange, types
+from numba.extending import overload
+
+from numlp.kernels.fused.compiled import FLAGS, kernel, total
+from numlp.kernels.fused.products import find_products
+
+# Products. Their addresses become symbols, because compiled code with an address in it could not be kept on disk. Integers
+# are passed as 64 bits: a BLAS of 32-bit integers reads the lower half of the register.
+
+for _symbol, _address in find_products().items():
+    llvmlite.binding.add_symbol(f"numlp_{_symbol}", _address)
+
+
+def _declare(symbol: str, number: Any) -> Any:
+    sizes = [types.int64] * 3
+    operand = [types.uintp, types.int64]
+    signature = types.void(*[types.int32] * 3, *sizes, number, *operand, *operand, number, *operand)
+    return types.ExternalFunction(f"numlp_{symbol}", signature)
+
+
+_sgemm, _dgemm = _declare("sgemm", types.float32), _declare("dgemm", types.float64)
+_get_threads = types.ExternalFunction("numlp_get_threads", types.int32(types.int32))
+_set_threads = types.ExternalFunction("numlp_set_threads", types.void(types.int32))
+_ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112  # the numbers CBLAS gives them
+
+
+def _gemm(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
+    """Write alpha op(a) op(b), m x n with k terms each; a, b and out begin at their first number."""
+
+
+@overload(_gemm)
+def _gemm_of_dtype(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
+    gemm, number = (_sgemm, np.float32) if out.dtype == types.float32 else (_dgemm, np.float64)
+
+    def call(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
+        gemm(
+            _ROW_MAJOR, t_a, t_b, m, n, k, number(alpha), a.ctypes.data, wide_a, b.ctypes.data, wide_b, number(0),
+            out.ctypes.data, wide_out,
+        )  # fmt: skip
+
+    return call
+
+
+# Around them: the BLAS works on one thread, whatever number it has otherwise, because the parts are on all of them.
+
+
+@njit(nogil=True)
+def _limit():
+    """Let the BLAS use one thread, and return how many it had."""
+    before = _get_threads(1)
+    if before > 1:
+        _set_threads(1)
+    return before
+
+
+@njit(nogil=True)
+def _restore(before):
+    if before > 1:  # else another Python thread is inside too, and that one restores
+        _set_threads(before)
+
+
+@njit(nogil=True)
+def _tile(n, o, parts, p):
+    """Return (first row, last row, first column, last column) of part p: of the longer side, so that less is packed."""
+    if n > o:
+        return n * p // parts, n * (p + 1) // parts, 0, o
+    return 0, n, o * p // parts, o * (p + 1) // parts
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def _one_row(x, W, scale, out):
+    """out = scale x W, without packing W, which would take longer than the product."""
+    out[:] = 0
+    for i in range(len(x)):
+        z, row = x[i] * out.dtype.type(scale), W[i]
+        for j in range(len(out)):
+            out[j] += z * row[j]
+
+
+@kernel
+def affine(parts, x, W, b, scale, rectify, out):
+    n, o = out.shape
+    wide, zero, threads = len(W), out.dtype.type(0), _limit()
+    for p in prange(parts):
+        top, bottom, left, right = _tile(n, o, parts, p)
+        if n == 1:
+            _one_row(x[0], W[:, left:right], scale, out[0, left:right])
+        elif top < bottom and left < right:
+            _gemm(
+                _AS_IS, _AS_IS, bottom - top, right - left, wide, scale, x[top:], wide, W[:, left:], o,
+                out[top:, left:], o,
+            )  # fmt: skip
+        for i in range(top, bottom):
+            y, bias = out[i, left:right], b[left:right]
+            if rectify:
+                for j in range(len(y)):
+                    z = y[j] + bias[j]
+                    y[j] = zero if z < zero else z
+            else:
+                for j in range(len(y)):
+                    y[j] += bias[j]
+    _restore(threads)
+
+
+@kernel
+def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx):
+    n, o = dy.shape
+    wide, zero, one, threads = len(W), dy.dtype.type(0), dy.dtype.type(1), _limit()
+    sums = np.zeros((parts, o), dy.dtype)
+    for p in prange(parts):
+        own = sums[p]
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            dz, f = dy[i], y[i]
+            if rectify:
+                for j in range(o):
+                    dz[j] *= one if f[j] > zero else zero  # a select, not a branch, and so it vectorizes
+            for j in range(o):
+                own[j] += dz[j]
+    total(sums, db)
+    for p in prange(parts):
+        first, last = wide * p // parts, wide * (p + 1) // parts
+        if first < last:
+            _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
+        top, bottom, left, right = _tile(len(dx), wide, parts, p)
+        if top < bottom and left < right:
+            _gemm(_AS_IS, _TRANSPOSED, bottom - top, right - left, o, scale, dy[top:], o, W[left:], o, dx[top:, left:], wide)
+    _restore(threads)

@@ -1,0 +1,81 @@
+"""How a kernel is compiled, and the table of those there are."""
+
+import ctypes
+from collections.abc import Callable, Set
+from functools import cache, partial
+from importlib import metadata
+from typing import Any
+
+import numba
+import numpy as np
+from numba import njit
+
+# not "nnan" and "ninf", which plain fastmath includes: NaN and infinity must come through
+CAREFUL = {"contract", "nsz"}
+FLAGS = {*CAREFUL, "reassoc"}  # sums in any order, or they do not vectorize
+
+_TBB = {"libtbb.so.12", "tbb12.dll"}
+
+KERNELS: dict[str, Callable[..., Any]] = {}
+
+
+def kernel(function: Callable[..., Any] | None = None, flags: Set[str] = FLAGS) -> Callable[..., Any]:
+    """Compile at the first call, for the types of that call; the machine code is kept on disk."""
+    if function is None:
+        return partial(kernel, flags=flags)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "parallel": True}
+    try:
+        KERNELS[function.__name__] = njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep it in can be written
+        KERNELS[function.__name__] = njit(**options)(function)
+    return KERNELS[function.__name__]
+
+
+@cache
+def table(parts: int) -> dict[str, Callable[..., Any]]:
+    """Return the kernels by name, as they are called, each splitting its work into `parts`."""
+    return {name: partial(function, parts) for name, function in KERNELS.items()}
+
+
+@njit(nogil=True, fastmath=CAREFUL)
+def total(parts, out):
+    """out = sum_p parts_p, in order."""
+    out[:] = 0
+    for p in range(len(parts)):
+        for j in range(len(out)):
+            out[j] += parts[p, j]
+
+
+def limit_threads(n_threads: int) -> int:
+    """Let the loops that this Python thread starts use so many threads, and return how many they had."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    return before
+
+
+def try_out() -> None:
+    """Find threads, and compile (or load) and run the smallest kernel.
+
+    TBB is wanted, because its loops end when their work is done; those of OpenMP wait for all threads, also for one that
+    another process keeps from running, which on a busy machine costs milliseconds each.
+
+    Errors  RuntimeError if the loops would run on threads that only one caller at a time may use.
+    """
+    _load_tbb()
+    numbers = np.ones(2, np.float32)
+    table(2)["shrink"](numbers, 0.5)
+    if numba.threading_layer() == "workqueue":
+        raise RuntimeError("Numba finds neither TBB nor OpenMP; `pip install tbb`, or install libgomp")
+    if numbers.tolist() != [0.5, 0.5]:
+        raise RuntimeError(f"a kernel gave {numbers.tolist()}, not [0.5, 0.5]")
+
+
+def _load_tbb() -> None:
+    """Load the TBB that pip installed beside this interpreter: the system does not look for it there."""
+    try:
+        installed = metadata.files("tbb") or []
+    except metadata.PackageNotFoundError:
+        return
+    for file in installed:
+        if file.name in _TBB:
+            ctypes.CDLL(str(file.locate()))

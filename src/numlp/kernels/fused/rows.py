@@ -1,0 +1,125 @@
+"""Loops over the rows of a batch: picking them, activations, the loss."""
+
+import math
+
+import numpy as np
+from numba import njit, prange, types
+from numba.extending import overload
+
+from numlp.kernels.fused.compiled import CAREFUL, kernel
+
+
+@kernel
+def relu(parts, z, out):
+    n, zero = len(z), out.dtype.type(0)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(z.shape[1]):
+                out[i, j] = zero if z[i, j] < zero else z[i, j]
+
+
+@kernel
+def relu_backward(parts, dy, y, out):
+    n, zero, one = len(y), out.dtype.type(0), out.dtype.type(1)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(y.shape[1]):
+                out[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
+
+
+@kernel
+def gather(parts, x, rows, out):
+    n = len(rows)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            row = x[rows[i]]
+            for j in range(len(row)):
+                out[i, j] = row[j]
+
+
+@kernel
+def pixels(parts, x, out):
+    n, unit = len(x), out.dtype.type(1 / 255)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(x.shape[1]):
+                out[i, j] = x[i, j] * unit
+
+
+@kernel
+def hits(parts, y, labels):
+    n, counts = len(y), np.zeros(parts, np.int64)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            best = 0
+            for j in range(1, y.shape[1]):
+                if y[i, j] > y[i, best]:
+                    best = j
+            counts[p] += best == labels[i]
+    right = 0
+    for p in range(parts):
+        right += counts[p]
+    return right
+
+
+@kernel
+def one_hot(parts, labels, smoothing, out):
+    n, c = out.shape
+    other, right = out.dtype.type(smoothing / c), out.dtype.type(1 - smoothing + smoothing / c)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(c):
+                out[i, j] = other
+            out[i, labels[i]] = right
+
+
+@njit(nogil=True, error_model="numpy", fastmath=CAREFUL)  # in another order, the last bits of r would be lost
+def _exp32(x):
+    """exp x = 2^n exp r, x = n log 2 + r, by a polynomial in r (Moshier, Cephes), for x <= 88; 0 below -87.3."""
+    f = np.float32
+    n = np.rint(x * f(1.44269504))
+    r = (x - n * f(0.693359375)) + n * f(2.12194440e-4)  # log 2 in two parts
+    p = f(1.9875691500e-4)
+    p = p * r + f(1.3981999507e-3)
+    p = p * r + f(8.3334519073e-3)
+    p = p * r + f(4.1665795894e-2)
+    p = p * r + f(1.6666665459e-1)
+    p = p * r + f(5.0000001201e-1)
+    p = p * r * r + r + f(1)
+    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
+    return f(0) if x < f(-87.3) else p * power
+
+
+def _exp(x):
+    """E to the power of x."""
+
+
+@overload(_exp)
+def _exp_of_dtype(x):
+    return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: math.exp(x))
+
+
+@kernel
+def softmax_cross_entropy(parts, z, q, losses, dz):
+    n, c = z.shape
+    for p in prange(parts):
+        first, last = n * p // parts, n * (p + 1) // parts
+        for i in range(first, last):
+            m = z[i, 0]
+            for j in range(1, c):
+                m = z[i, j] if z[i, j] > m else m
+            expected = z.dtype.type(0)
+            for j in range(c):
+                dz[i, j] = z[i, j] - m
+                expected += q[i, j] * dz[i, j]
+            losses[i] = expected
+        own = dz[first:last].reshape(-1)
+        for i in range(len(own)):
+            own[i] = _exp(own[i])
+        for i in range(first, last):
+            total = z.dtype.type(0)
+            for j in range(c):
+                total += dz[i, j]
+            losses[i] = math.log(total) - losses[i]
+            for j in range(c):
+                dz[i, j] = dz[i, j] / total - q[i, j]
