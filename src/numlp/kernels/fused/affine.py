@@ -108,20 +108,26 @@ def affine(parts, x, W, b, scale, rectify, out):
     _restore(threads)
 
 
+@njit(nogil=True, fastmath=FLAGS)
+def _rectify_and_sum(dy, y, rectify, out):
+    """dz = dy [y > 0] if `rectify`, in the place of dy;  out = sum_n dz."""
+    zero, one = dy.dtype.type(0), dy.dtype.type(1)
+    out[:] = zero
+    for i in range(len(dy)):
+        dz, f = dy[i], y[i]
+        if rectify:
+            for j in range(len(out)):
+                dz[j] *= one if f[j] > zero else zero  # a select, not a branch, and so it vectorizes
+        for j in range(len(out)):
+            out[j] += dz[j]
+
+
 @kernel
 def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx):
     n, o = dy.shape
-    wide, zero, one, threads = len(W), dy.dtype.type(0), dy.dtype.type(1), _limit()
-    sums = np.zeros((parts, o), dy.dtype)
+    wide, threads, sums = len(W), _limit(), np.empty((parts, o), dy.dtype)
     for p in prange(parts):
-        own = sums[p]
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            dz, f = dy[i], y[i]
-            if rectify:
-                for j in range(o):
-                    dz[j] *= one if f[j] > zero else zero  # a select, not a branch, and so it vectorizes
-            for j in range(o):
-                own[j] += dz[j]
+        _rectify_and_sum(dy[n * p // parts : n * (p + 1) // parts], y[n * p // parts :], rectify, sums[p])
     total(sums, db)
     for p in prange(parts):
         first, last = wide * p // parts, wide * (p + 1) // parts

@@ -19,11 +19,17 @@ _TBB = {"libtbb.so.12", "tbb12.dll"}
 KERNELS: dict[str, Callable[..., Any]] = {}
 
 
-def kernel(function: Callable[..., Any] | None = None, flags: Set[str] = FLAGS) -> Callable[..., Any]:
-    """Compile at the first call, for the types of that call; the machine code is kept on disk."""
+def kernel(
+    function: Callable[..., Any] | None = None, *, parallel: bool = True, flags: Set[str] = FLAGS
+) -> Callable[..., Any]:
+    """Compile at the first call, for the types of that call; the machine code is kept on disk.
+
+    What takes a few microseconds is not worth the waking of threads, nor the third of a second that `parallel` takes the
+    compiler: such a kernel ignores its `parts`.
+    """
     if function is None:
-        return partial(kernel, flags=flags)
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "parallel": True}
+        return partial(kernel, parallel=parallel, flags=flags)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "parallel": parallel}
     try:
         KERNELS[function.__name__] = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in can be written
@@ -54,20 +60,20 @@ def limit_threads(n_threads: int) -> int:
 
 
 def try_out() -> None:
-    """Find threads, and compile (or load) and run the smallest kernel.
+    """Find threads, and compile (or load) and run the kernel that every network needs.
 
     TBB is wanted, because its loops end when their work is done; those of OpenMP wait for all threads, also for one that
     another process keeps from running, which on a busy machine costs milliseconds each.
 
-    Errors  RuntimeError if the loops would run on threads that only one caller at a time may use.
+    Errors  RuntimeError if the loops would run on threads that only one caller at a time may use, or a product is wrong.
     """
     _load_tbb()
-    numbers = np.ones(2, np.float32)
-    table(2)["shrink"](numbers, 0.5)
+    x, W, b, y = (np.ones(shape, np.float32) for shape in ((3, 2), (2, 3), 3, (3, 3)))
+    table(2)["affine"](x, W, b, 0.5, True, y)
     if numba.threading_layer() == "workqueue":
         raise RuntimeError("Numba finds neither TBB nor OpenMP; `pip install tbb`, or install libgomp")
-    if numbers.tolist() != [0.5, 0.5]:
-        raise RuntimeError(f"a kernel gave {numbers.tolist()}, not [0.5, 0.5]")
+    if not (y == 2).all():
+        raise RuntimeError(f"a product of ones gave {y.tolist()}, not 2 everywhere")
 
 
 def _load_tbb() -> None:

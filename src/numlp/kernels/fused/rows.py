@@ -27,50 +27,42 @@ def relu_backward(parts, dy, y, out):
                 out[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
 
 
-@kernel
+@kernel(parallel=False)
 def gather(parts, x, rows, out):
-    n = len(rows)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            row = x[rows[i]]
-            for j in range(len(row)):
-                out[i, j] = row[j]
+    for i in range(len(rows)):
+        row = x[rows[i]]
+        for j in range(len(row)):
+            out[i, j] = row[j]
 
 
-@kernel
+@kernel(parallel=False)
 def pixels(parts, x, out):
-    n, unit = len(x), out.dtype.type(1 / 255)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(x.shape[1]):
-                out[i, j] = x[i, j] * unit
+    unit = out.dtype.type(1 / 255)
+    for i in range(len(x)):
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j] * unit
 
 
-@kernel
+@kernel(parallel=False)
 def hits(parts, y, labels):
-    n, counts = len(y), np.zeros(parts, np.int64)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            best = 0
-            for j in range(1, y.shape[1]):
-                if y[i, j] > y[i, best]:
-                    best = j
-            counts[p] += best == labels[i]
     right = 0
-    for p in range(parts):
-        right += counts[p]
+    for i in range(len(y)):
+        best = 0
+        for j in range(1, y.shape[1]):
+            if y[i, j] > y[i, best]:
+                best = j
+        right += best == labels[i]
     return right
 
 
-@kernel
+@kernel(parallel=False)
 def one_hot(parts, labels, smoothing, out):
     n, c = out.shape
     other, right = out.dtype.type(smoothing / c), out.dtype.type(1 - smoothing + smoothing / c)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(c):
-                out[i, j] = other
-            out[i, labels[i]] = right
+    for i in range(n):
+        for j in range(c):
+            out[i, j] = other
+        out[i, labels[i]] = right
 
 
 @njit(nogil=True, error_model="numpy", fastmath=CAREFUL)  # in another order, the last bits of r would be lost
@@ -99,27 +91,25 @@ def _exp_of_dtype(x):
     return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: math.exp(x))
 
 
-@kernel
+@kernel(parallel=False)
 def softmax_cross_entropy(parts, z, q, losses, dz):
     n, c = z.shape
-    for p in prange(parts):
-        first, last = n * p // parts, n * (p + 1) // parts
-        for i in range(first, last):
-            m = z[i, 0]
-            for j in range(1, c):
-                m = z[i, j] if z[i, j] > m else m
-            expected = z.dtype.type(0)
-            for j in range(c):
-                dz[i, j] = z[i, j] - m
-                expected += q[i, j] * dz[i, j]
-            losses[i] = expected
-        own = dz[first:last].reshape(-1)
-        for i in range(len(own)):
-            own[i] = _exp(own[i])
-        for i in range(first, last):
-            total = z.dtype.type(0)
-            for j in range(c):
-                total += dz[i, j]
-            losses[i] = math.log(total) - losses[i]
-            for j in range(c):
-                dz[i, j] = dz[i, j] / total - q[i, j]
+    for i in range(n):
+        m = z[i, 0]
+        for j in range(1, c):
+            m = z[i, j] if z[i, j] > m else m
+        expected = z.dtype.type(0)
+        for j in range(c):
+            dz[i, j] = z[i, j] - m
+            expected += q[i, j] * dz[i, j]
+        losses[i] = expected
+    flat = dz.reshape(-1)  # all at once: a row of ten is too short to vectorize
+    for i in range(len(flat)):
+        flat[i] = _exp(flat[i])
+    for i in range(n):
+        total = z.dtype.type(0)
+        for j in range(c):
+            total += dz[i, j]
+        losses[i] = math.log(total) - losses[i]
+        for j in range(c):
+            dz[i, j] = dz[i, j] / total - q[i, j]
