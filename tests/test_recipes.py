@@ -16,7 +16,7 @@ def digits():
 @pytest.mark.parametrize("recipe", [recipes[name] for recipes in RECIPES.values() for name in recipes])
 def test_recipe_of_every_data_set_can_be_built_and_trained(recipe, digits):
     network = build_network(replace(recipe, hidden=(8,)), digits, 0)
-    history = nl.fit(network, digits.train, **fit_options(replace(recipe, epochs=1), digits.train))
+    history = nl.fit(network, digits.train, **fit_options(replace(recipe, epochs=1), digits.train, digits.image_shape))
     assert len(history) == 1
     assert np.isfinite(history["loss"]).all()
 
@@ -50,7 +50,7 @@ def test_build_network_weights_follow_the_seed(digits):
 )
 def test_fit_options_multiply_the_rate_of_a_summed_loss_by_the_rows_of_a_batch(batch_size, summed, rate):
     recipe = Recipe(optimizer="SGD", learning_rate=0.01, batch_size=batch_size, summed_loss=summed, epochs=7)
-    options = fit_options(recipe, Split(np.zeros((20, 3)), np.zeros(20, int)))
+    options = fit_options(recipe, Split(np.zeros((20, 3)), np.zeros(20, int)), (1, 3))
     assert isinstance(options["optimizer"], nl.SGD)
     assert options["optimizer"].learning_rate(0, 10) == pytest.approx(rate, rel=1e-12)
     assert (options["epochs"], options["batch_size"]) == (7, batch_size)
@@ -59,9 +59,20 @@ def test_fit_options_multiply_the_rate_of_a_summed_loss_by_the_rows_of_a_batch(b
 def test_fit_options_give_the_weight_decay_to_adamw_alone():
     train = Split(np.zeros((20, 3)), np.zeros(20, int))
     adamw, adam = (
-        fit_options(Recipe(optimizer=name, schedule="Cosine", weight_decay=0.3), train)["optimizer"]
+        fit_options(Recipe(optimizer=name, schedule="Cosine", weight_decay=0.3), train, (1, 3))["optimizer"]
         for name in ("AdamW", "Adam")
     )
     assert (type(adamw), type(adam)) == (nl.AdamW, nl.Adam)
     assert (adamw.weight_decay, adam.weight_decay) == (0.3, 0.0)
     assert isinstance(adamw.learning_rate, nl.Cosine)
+
+
+def test_distortion_is_as_large_in_proportion_for_any_image():
+    train = Split(np.zeros((20, 64)), np.zeros(20, int))
+    assert fit_options(Recipe(), train, (28, 28))["augment"] is None
+    usual, small = (fit_options(Recipe(distort=True), train, (size, size))["augment"] for size in (28, 8))
+    assert (usual.shape, usual.shift, usual.alpha, usual.sigma) == ((28, 28), 1.5, 34, 5)
+    assert (small.shape, small.rotation) == ((8, 8), usual.rotation)
+    np.testing.assert_allclose([small.shift, small.sigma], [1.5 * 2 / 7, 5 * 2 / 7])
+    # alpha is pixels times the pixels that the smoothing spreads over, in each direction one
+    np.testing.assert_allclose(small.alpha, 34 * (2 / 7) ** 2)

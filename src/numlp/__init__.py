@@ -2,6 +2,7 @@
 
 from numlp.callbacks import Callback, EarlyStopping, History, MaxNorm, MovingAverage, ReduceOnPlateau
 from numlp.checkpoint import load, save
+from numlp.data.augment import Augmentation, Distortion
 from numlp.data.digits import load_digits
 from numlp.data.idx import read_idx, write_idx
 from numlp.data.input_data import read_data_sets
@@ -102,6 +103,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AlphaDropout",
+    "Augmentation",
     "BatchNorm",
     "Callback",
     "Constant",
@@ -110,6 +112,7 @@ __all__ = [
     "CosineRestarts",
     "CrossEntropy",
     "Dense",
+    "Distortion",
     "Dropout",
     "EarlyStopping",
     "Embedding",

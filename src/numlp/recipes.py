@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numlp.data.augment import Distortion
 from numlp.data.splits import Dataset, Split
 from numlp.layers import Activation, BatchNorm, Dense, Dropout, Layer, Pixels
 from numlp.losses import SoftmaxCrossEntropy
@@ -20,7 +21,8 @@ class Recipe:
     """Everything that decides a training besides data and seed.
 
     `batch_size` None is full batch. With `summed_loss` the learning rate is meant for a loss that is summed over the batch
-    instead of averaged, and is multiplied by the number of rows in a batch: the same steps. `widths`, if any, are searched
+    instead of averaged, and is multiplied by the number of rows in a batch: the same steps. `distort`: training images are
+    rotated, slanted, scaled, shifted and bent at random. `widths`, if any, are searched
     first: each trained for `search_epochs`, the best on the validation rows trained for `epochs` on train + validation.
     """
 
@@ -36,6 +38,7 @@ class Recipe:
     epochs: int = 20
     batch_size: int | None = 128
     summed_loss: bool = False
+    distort: bool = False
     widths: tuple[tuple[int, ...], ...] = ()
     search_epochs: int = 0
 
@@ -85,11 +88,22 @@ def _hidden(recipe: Recipe, n_in: int, n_out: int) -> Sequence[Layer]:
     return [*layers, Dropout(n_out, recipe.dropout)] if recipe.dropout else layers
 
 
-def fit_options(recipe: Recipe, train: Split) -> dict[str, Any]:
-    """Return optimizer, epochs and batch size as `fit` takes them, for these training rows."""
+def fit_options(recipe: Recipe, train: Split, image_shape: tuple[int, int]) -> dict[str, Any]:
+    """Return optimizer, epochs, batch size and distortion as `fit` takes them, for these training rows."""
     rows = len(train.x) if recipe.batch_size is None else min(recipe.batch_size, len(train.x))
     rate = recipe.learning_rate * rows if recipe.summed_loss else recipe.learning_rate
-    return {"optimizer": _optimizer(recipe, rate), "epochs": recipe.epochs, "batch_size": recipe.batch_size}
+    return {
+        "optimizer": _optimizer(recipe, rate),
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "augment": _distortion(image_shape) if recipe.distort else None,
+    }
+
+
+def _distortion(image_shape: tuple[int, int]) -> Distortion:
+    """Return the distortion of 28 x 28 digits, as large in proportion for other images."""
+    size, usual = sum(image_shape) / 56, Distortion()
+    return Distortion(image_shape, shift=size * usual.shift, alpha=size**2 * usual.alpha, sigma=max(0.5, size * usual.sigma))
 
 
 def _optimizer(recipe: Recipe, rate: float) -> Optimizer:

@@ -57,17 +57,22 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
     epochs: Epochs = None,
     batch_size: Annotated[str | None, typer.Option(help="Rows a step, or 'full'.")] = None,
+    distort: Annotated[
+        bool | None, typer.Option("--distort/--no-distort", help="Turn, slant, scale, shift and bend training images.")
+    ] = None,
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better validation loss.")] = None,
     seed: Seed = 0,
     dtype: DType = "float32",
     data_dir: DataDir = None,
     offline: Offline = False,
+    threads: Annotated[int | None, typer.Option(help="CPUs to use [default: what suits the batch].")] = None,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="The same bytes for any --threads.")] = False,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a network, print its test loss and accuracy, and save it."""
-    changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size)
+    changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     if job.recipe.widths:
         _search(job, {"hidden": job.recipe.widths})
@@ -75,7 +80,8 @@ def train(
     network = build_network(job.recipe, job.data, seed, dtype)
     job.say(f"{network}: " + ", ".join(str(layer) for layer in network.layers))
     callbacks = [_EpochLines(job.say), *([nl.EarlyStopping(patience)] if patience is not None else [])]
-    options = fit_options(job.recipe, job.data.train)
+    options = fit_options(job.recipe, job.data.train, job.data.image_shape)
+    options |= {"n_threads": threads, "deterministic": deterministic}
     train, validation = job.data.train, job.data.validation
     history = nl.fit(network, train, validation=validation, callbacks=callbacks, progress=not quiet, **options)
     network.metrics["validation"] = nl.evaluate(network, validation, progress=False)
@@ -104,7 +110,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Train every setting, choose on the validation rows, train the best on train + validation, and save it."""
-    changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None)
+    changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None, None)
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     grid: dict[str, Any] = {
         "hidden": [_widths(text) for text in hidden or []] or job.recipe.widths,
@@ -175,7 +181,7 @@ def _search(job: _Job, grid: dict[str, Any]) -> None:
         first = recipe.epochs if validation is None else recipe.search_epochs or recipe.epochs
         chosen = replace(recipe, **setting, epochs=first)
         network = build_network(chosen, job.data, job.seed, job.dtype)
-        nl.fit(network, train, progress=not job.quiet, **fit_options(chosen, train))
+        nl.fit(network, train, progress=not job.quiet, **fit_options(chosen, train, job.data.image_shape))
         return network
 
     if recipe.summed_loss:
@@ -209,6 +215,7 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
 def _changes(
     hidden: str | None, activation: str | None, dropout: float | None, batch_norm: bool | None,
     optimizer: str | None, learning_rate: float | None, epochs: int | None, batch_size: str | None,
+    distort: bool | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the recipe fields that the user has set."""
     if activation is not None:
@@ -220,6 +227,7 @@ def _changes(
     changes = {
         "hidden": None if hidden is None else _widths(hidden), "activation": activation, "dropout": dropout,
         "batch_norm": batch_norm, "optimizer": optimizer, "learning_rate": learning_rate, "epochs": epochs,
+        "distort": distort,
     }  # fmt: skip
     changes = {name: value for name, value in changes.items() if value is not None}
     return changes | ({"batch_size": _batch_size(batch_size)} if batch_size is not None else {})
