@@ -113,7 +113,7 @@ FOREIGN = {
 def test_foreign_file_is_named_and_refused(kind: str, tmp_path: Path) -> None:
     data, text = FOREIGN[kind]
     (tmp_path / "m").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"^load: .*m: file must be safetensors, {text}.*refuses to unpickle"):
+    with pytest.raises(CheckpointError, match=rf"^load: .*m: file must be safetensors, {text}.*: not safetensors; refusing to unpickle untrusted files$"):
         nl.load(tmp_path / "m")
 
 
@@ -131,12 +131,19 @@ def config(**changes: Any) -> dict[str, Any]:
     return about()["network"] | changes
 
 
+def nested(depth: int) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": "Activation", "n_in": 2, "activation": "relu"}
+    for _ in range(depth):
+        part = {"type": "Residual", "layers": [part]}
+    return part
+
+
 WRONG = {
-    "empty file": (b"", "header of at most 1,048,576 bytes, got 0 bytes"),
-    "text": (b"hello, I am no model", "it is another format, or cut off"),
-    "header cut off": (model_bytes()[:40], "it is another format, or cut off"),
-    "data cut off": (model_bytes()[:-1], "file must be whole, got a damaged one"),
-    "trailing bytes": (model_bytes() + b"x", "file must be whole, got a damaged one"),
+    "empty file": (b"", "file must be safetensors, got 0 bytes; it is cut off, or another format"),
+    "text": (b"hello, I am no model", "header must have 2 to 1,048,576 bytes, got .*; it is damaged, or another format"),
+    "header cut off": (model_bytes()[:40], "header must lie in the file, got .* bytes of header in 40; it is cut off"),
+    "data cut off": (model_bytes()[:-1], "file must have 24 bytes of numbers, got 23; it is cut off"),
+    "trailing bytes": (model_bytes() + b"x", "file must have 24 bytes of numbers, got 25; it is longer than"),
     "no metadata": (to_bytes({"a": np.zeros(2)}), "header must be that of a numlp model"),
     "other metadata": (to_bytes({"a": np.zeros(2)}, metadata={"x": "y"}), "header must be that of a numlp model"),
     "newer format": (model_bytes(format=2), "format must be 1, got 2; a newer numlp may be needed"),
@@ -175,6 +182,31 @@ WRONG = {
     "no dtype": (model_bytes(network={"layers": []}), "architecture must be a valid one"),
     "unknown dtype": (model_bytes(network=config(dtype="float128x")), "architecture must be a valid one"),
     "loss unknown": (model_bytes(network=config(loss={"type": "Evil"})), "type must be one of AbsoluteError"),
+    "type no text": (model_bytes(network=config(layers=[{"type": ["Dense"]}])), "unhashable type"),
+    "layers no list": (model_bytes(network=config(layers=7)), "architecture must be a valid one"),
+    "layers of null": (model_bytes(network=config(layers=None)), "architecture must be a valid one"),
+    "infinite width": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": float("inf"), "n_out": 2}])),
+        "arguments must fit Dense",
+    ),
+    "nested as deep as JSON can be": (
+        model_bytes(network=config(layers=[nested(300)])),
+        "architecture must be a valid one, got maximum recursion depth exceeded|must be nested less deeply",
+    ),
+    "buffers beyond any memory": (
+        model_bytes({}, network=config(layers=[{"type": "Dropout", "n_in": 10**15, "rate": 0.5}])),
+        "architecture must fit into memory, got one that does not",
+    ),
+    "buffers beyond any number": (
+        model_bytes({}, network=config(layers=[{"type": "Dropout", "n_in": 10**30, "rate": 0.5}])),
+        "architecture must be a valid one",
+    ),
+    "parts without end": (
+        model_bytes({}, network=config(layers=[{"type": "Activation", "n_in": 1, "activation": "relu"}] * 2001)),
+        "architecture must have at most 2,000 parts, got more",
+    ),
+    "metrics no object": (model_bytes(metrics=[1]), r"metrics must be an object, got \[1\]"),
+    "format no number": (model_bytes(format="x" * 999), "format must be 1, got 'x{59}; a newer numlp may be needed"),
     "class names": (model_bytes(network=config(class_names=["a"])), "class_names must have 2 names"),
 }
 
