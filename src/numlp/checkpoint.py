@@ -149,7 +149,7 @@ def _check_kind(start: bytes, where: str) -> None:
 def _about(metadata: dict[str, str], where: str) -> dict[str, Any]:
     """Return the JSON object behind the metadata entry `numlp`."""
     if "numlp" not in metadata:
-        found = ", ".join(ascii(key[:40]) for key in list(metadata)[:5]) or "none"
+        found = ", ".join(repr(key[:40]) for key in list(metadata)[:5]) or "none"
         raise CheckpointError(f"{where}: header must be that of a numlp model, with metadata 'numlp', got {found}")
     text = metadata["numlp"]
     if text.count('"type"') > _MAX_PARTS:
@@ -157,10 +157,10 @@ def _about(metadata: dict[str, str], where: str) -> dict[str, Any]:
     about = parse_json(text, f"{where}: metadata 'numlp'", finite=False)  # a metric may well be NaN
     found = about.get("format") if isinstance(about, dict) else about
     if found != FORMAT:
-        raise CheckpointError(f"{where}: format must be {FORMAT}, got {ascii(found)[:60]}; a newer numlp may be needed")
+        raise CheckpointError(f"{where}: format must be {FORMAT}, got {repr(found)[:60]}; a newer numlp may be needed")
     for key in ("network", "metrics"):
         if not isinstance(about.get(key), dict):
-            raise CheckpointError(f"{where}: {key} must be an object, got {ascii(about.get(key))[:60]}")
+            raise CheckpointError(f"{where}: {key} must be an object, got {repr(about.get(key))[:60]}")
     return about
 
 

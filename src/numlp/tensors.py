@@ -107,7 +107,7 @@ def parse_json(text: str, where: str, *, finite: bool = True) -> Any:
         if len(found) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise CheckpointError(f"{where} must have every key once, got {twice[:40]!a} twice")
+            raise CheckpointError(f"{where} must have every key once, got {twice[:40]!r} twice")
         return found
 
     def whole(digits: str) -> int:
@@ -137,14 +137,14 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
         raise CheckpointError(f"{where}: __metadata__ must be an object, got {_shown(value)}")
     for key, item in value.items():
         if not isinstance(item, str):
-            raise CheckpointError(f"{where}: __metadata__ must hold text, got {_shown(item)} for {key[:40]!a}")
+            raise CheckpointError(f"{where}: __metadata__ must hold text, got {_shown(item)} for {key[:40]!r}")
     return value
 
 
 def _entry(name: str, item: Any, where: str) -> Entry:
     """Return one tensor's entry, checked by itself."""
     if not _NAME.fullmatch(name):
-        raise CheckpointError(f"{where}: names must be up to 256 letters, digits and _.-, not a path, got {name[:40]!a}")
+        raise CheckpointError(f"{where}: names must be up to 256 letters, digits and _.-, not a path, got {name[:40]!r}")
     where = f"{where}: {name}"
     if not isinstance(item, dict) or item.keys() != _FIELDS:
         raise CheckpointError(f"{where} must have dtype, shape and data_offsets, got {_shown(item)}")
