@@ -176,7 +176,7 @@ WRONG = {
     ),
     "huge layer": (
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": 10**9, "n_out": 10**9}])),
-        r"must be float32 of shape \(1000000000,",
+        "layers must have at most 524,288 columns, got 1,000,000,000",
     ),
     "no layers": (model_bytes(network=config(layers=[])), "tensors must be those of the architecture"),
     "no dtype": (model_bytes(network={"layers": []}), "architecture must be a valid one"),
@@ -187,23 +187,29 @@ WRONG = {
     "layers of null": (model_bytes(network=config(layers=None)), "architecture must be a valid one"),
     "infinite width": (
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": float("inf"), "n_out": 2}])),
-        "arguments must fit Dense",
+        "layers must have at most 524,288 columns, got inf",
+    ),
+    "large layer": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2**19, "n_out": 2**19}])),
+        r"must be float32 of shape \(524288, 524288\), got float32 of \(2, 2\)",
     ),
     "nested as deep as JSON can be": (
         model_bytes(network=config(layers=[nested(300)])),
         "architecture must be a valid one, got maximum recursion depth exceeded|must be nested less deeply",
     ),
-    "buffers beyond any memory": (
+    "columns beyond any memory": (
         model_bytes({}, network=config(layers=[{"type": "Dropout", "n_in": 10**15, "rate": 0.5}])),
-        "architecture must fit into memory, got one that does not",
+        "layers must have at most 524,288 columns, got 1,000,000,000,000,000",
     ),
-    "buffers beyond any number": (
-        model_bytes({}, network=config(layers=[{"type": "Dropout", "n_in": 10**30, "rate": 0.5}])),
-        "architecture must be a valid one",
+    "columns of a layer inside another": (
+        model_bytes({}, network=config(layers=[{"type": "Residual", "layers": [{"type": "Embedding", "n_in": 2**31}]}])),
+        "layers must have at most 524,288 columns, got 2,147,483,648",
     ),
+    "true for the whole": (to_bytes({}, metadata={"numlp": "true"}), "format must be 1, got True"),
+    "true for the format": (model_bytes(format=True), "format must be 1, got True"),
     "parts without end": (
         model_bytes({}, network=config(layers=[{"type": "Activation", "n_in": 1, "activation": "relu"}] * 2001)),
-        "architecture must have at most 2,000 parts, got more",
+        "architecture must have at most 2,000 parts, got 2,001",
     ),
     "metrics no object": (model_bytes(metrics=[1]), r"metrics must be an object, got \[1\]"),
     "format no number": (model_bytes(format="x" * 999), "format must be 1, got 'x{59}; a newer numlp may be needed"),
@@ -217,6 +223,26 @@ def test_wrong_model_file_gets_one_error_that_names_it(kind: str, tmp_path: Path
     (tmp_path / "m").write_bytes(data)
     with pytest.raises(CheckpointError, match=rf"(?s)^load: .*m: .*{text}"):
         nl.load(tmp_path / "m")
+
+
+def test_model_that_does_not_fit_into_memory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    nl.save(nl.Network([nl.Dense(2, 2)], rng=0), tmp_path / "m")
+    monkeypatch.setattr(nl.Network, "reserve", full)
+    with pytest.raises(CheckpointError, match="architecture must fit into memory, got one that does not: Unable to allocate 9 TiB"):
+        nl.load(tmp_path / "m")
+
+
+def test_model_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    net = nl.Network([nl.Dense(2, 2)], rng=0, class_names=["x" * 600_000, "y" * 600_000])
+    with pytest.raises(CheckpointError, match="^save: header must have 2 to 1,048,576 bytes, got 1,2"):
+        nl.save(net, tmp_path / "m")
+    net = nl.Network([nl.Activation(1, "relu") for _ in range(2001)])
+    with pytest.raises(CheckpointError, match=r"^save: architecture must have at most 2,000 parts, got 2,001"):
+        nl.save(net, tmp_path / "m")
+    assert not os.listdir(tmp_path)
 
 
 def test_every_truncation_and_every_flipped_header_bit_is_an_error_or_harmless(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from numlp.tensors import Entry, parse_json, read_header, read_tensors
 from numlp.version import __version__
 
 FORMAT = 1
-_MAX_PARTS = 2_000  # layers, the inner ones too: each takes memory that no tensor pays for
+# what takes memory that no tensor of the file pays for
+_MAX_PARTS = 2_000  # layers, the inner ones too
+_MAX_WIDTH = 1 << 19  # columns
 # what people try to load, by its first bytes
 _FOREIGN = {
     b"\x80": "a pickle (PyTorch's or Python's)",
@@ -152,16 +154,31 @@ def _about(metadata: dict[str, str], where: str) -> dict[str, Any]:
         found = ", ".join(repr(key[:40]) for key in list(metadata)[:5]) or "none"
         raise CheckpointError(f"{where}: header must be that of a numlp model, with metadata 'numlp', got {found}")
     text = metadata["numlp"]
-    if text.count('"type"') > _MAX_PARTS:
-        raise CheckpointError(f"{where}: architecture must have at most {_MAX_PARTS:,} parts, got more")
     about = parse_json(text, f"{where}: metadata 'numlp'", finite=False)  # a metric may well be NaN
     found = about.get("format") if isinstance(about, dict) else about
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT or not isinstance(about, dict):  # true would be 1
         raise CheckpointError(f"{where}: format must be {FORMAT}, got {repr(found)[:60]}; a newer numlp may be needed")
     for key in ("network", "metrics"):
         if not isinstance(about.get(key), dict):
             raise CheckpointError(f"{where}: {key} must be an object, got {repr(about.get(key))[:60]}")
+    _check_size(about["network"], where)
     return about
+
+
+def _check_size(config: dict[str, Any], where: str) -> None:
+    """Raise if an architecture is larger than any that makes sense, before a part of it is built."""
+    found: list[Any] = [config]
+    parts = 0
+    while found:  # a list, not recursion: the nesting is the file's
+        item = found.pop()
+        if isinstance(item, dict):
+            parts += "type" in item
+            for width in (item.get("n_in"), item.get("n_out")):
+                if isinstance(width, int | float) and width > _MAX_WIDTH:
+                    raise CheckpointError(f"{where}: layers must have at most {_MAX_WIDTH:,} columns, got {width:,}")
+        found.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+    if parts > _MAX_PARTS:
+        raise CheckpointError(f"{where}: architecture must have at most {_MAX_PARTS:,} parts, got {parts:,}")
 
 
 def _check_entries(entries: dict[str, Entry], config: dict[str, Any], where: str) -> None:
