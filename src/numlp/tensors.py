@@ -23,6 +23,8 @@ from numlp.errors import CheckpointError
 MAX_HEADER = 1 << 20  # bytes
 MAX_TENSORS = 10_000
 
+_MAX_VALUES = 50_000  # objects and lists: each takes 80 bytes and more for 2 in the file
+
 _DTYPES = {
     "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "F32": "<f4", "F64": "<f8",
@@ -118,6 +120,9 @@ def parse_json(text: str, where: str, *, finite: bool = True) -> Any:
     def refused(word: str) -> float:
         raise CheckpointError(f"{where} must have finite numbers, got {word}")
 
+    values = text.count("{") + text.count("[")
+    if values > _MAX_VALUES:
+        raise CheckpointError(f"{where} must have at most {_MAX_VALUES:,} objects and lists, got {values:,}")
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_int=whole, parse_constant=refused if finite else float)
         if "\\ud" in text.lower():  # an escape may leave half of a character, which nothing can print

@@ -3,7 +3,6 @@
 import io
 import os
 import warnings
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -59,7 +58,11 @@ def _grey(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             picture = Image.open(_without_extras(file, where), formats=["PNG"])  # no other decoder gets to see the bytes
             if max(picture.size) > _MAX_SIDE:
                 raise FormatError(f"{limit} {picture.width}x{picture.height}")
-            return np.concatenate([_brightness(strip) for strip in _strips(picture)])
+            grey = np.empty((picture.height, picture.width), np.uint8)
+            for top in range(0, picture.height, _STRIP):
+                strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
+                grey[top : top + _STRIP] = _brightness(strip)
+            return grey
         except (FormatError, MemoryError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -84,12 +87,6 @@ def _without_extras(file: BinaryIO, where: str) -> BinaryIO:
             raise FormatError(f"{where}: picture must have at most {_MAX_BYTES:,} bytes, got more")
         kept += [head, file.read(n)]
     return io.BytesIO(b"".join(kept))
-
-
-def _strips(picture: Any) -> Iterator[Any]:
-    """Yield a picture from top to bottom in pieces of a few rows."""
-    for top in range(0, picture.height, _STRIP):
-        yield picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
 
 
 def _brightness(picture: Any) -> NDArray[np.uint8]:

@@ -45,7 +45,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
             raise FormatError(f"{where} line {line}: row must have {width} columns, got {len(cells)}")
         if row is None or not np.isfinite(row).all():
             wrong = [i for i, cell in enumerate(cells) if not _is_finite(cell)]
-            name = names[wrong[0]] if names else wrong[0] + 1
+            name = names[wrong[0]][:40] if names else wrong[0] + 1
             first = first or f"{where} line {line} column {name!r}: {cells[wrong[0]][:40]!r} is not a finite number"
             bad += len(wrong)
             if bad > _MOST_COUNTED:
