@@ -113,7 +113,10 @@ FOREIGN = {
 def test_foreign_file_is_named_and_refused(kind: str, tmp_path: Path) -> None:
     data, text = FOREIGN[kind]
     (tmp_path / "m").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"^load: .*m: file must be safetensors, {text}.*: not safetensors; refusing to unpickle untrusted files$"):
+    with pytest.raises(
+        CheckpointError,
+        match=rf"^load: .*m: file must be safetensors, {text}.*: not safetensors; refusing to unpickle untrusted files$",
+    ):
         nl.load(tmp_path / "m")
 
 
@@ -140,7 +143,10 @@ def nested(depth: int) -> dict[str, Any]:
 
 WRONG = {
     "empty file": (b"", "file must be safetensors, got 0 bytes; it is cut off, or another format"),
-    "text": (b"hello, I am no model", "header must have 2 to 1,048,576 bytes, got .*; it is damaged, or another format"),
+    "text": (
+        b"hello, I am no model",
+        "header must have 2 to 1,048,576 bytes, got .*; it is damaged, or no safetensors file",
+    ),
     "header cut off": (model_bytes()[:40], "header must lie in the file, got .* bytes of header in 40; it is cut off"),
     "data cut off": (model_bytes()[:-1], "file must have 24 bytes of numbers, got 23; it is cut off"),
     "trailing bytes": (model_bytes() + b"x", "file must have 24 bytes of numbers, got 25; it is longer than"),
@@ -231,13 +237,13 @@ def test_model_that_does_not_fit_into_memory_is_an_error(tmp_path: Path, monkeyp
 
     nl.save(nl.Network([nl.Dense(2, 2)], rng=0), tmp_path / "m")
     monkeypatch.setattr(nl.Network, "reserve", full)
-    with pytest.raises(CheckpointError, match="architecture must fit into memory, got one that does not: Unable to allocate 9 TiB"):
+    with pytest.raises(CheckpointError, match=r"architecture must fit into memory, got .*: Unable to allocate 9 TiB"):
         nl.load(tmp_path / "m")
 
 
 def test_model_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     net = nl.Network([nl.Dense(2, 2)], rng=0, class_names=["x" * 600_000, "y" * 600_000])
-    with pytest.raises(CheckpointError, match="^save: header must have 2 to 1,048,576 bytes, got 1,2"):
+    with pytest.raises(CheckpointError, match=r"^save: header must have 2 to 1,048,576 bytes, got 1,2"):
         nl.save(net, tmp_path / "m")
     net = nl.Network([nl.Activation(1, "relu") for _ in range(2001)])
     with pytest.raises(CheckpointError, match=r"^save: architecture must have at most 2,000 parts, got 2,001"):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.config import from_config
-from numlp.errors import CheckpointError, NumlpError
+from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import replace_file
 from numlp.layers import LAYERS, Layer, Residual
 from numlp.network import Network
@@ -112,9 +112,7 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
     return network
 
 
-def _built(
-    entries: dict[str, Entry], config: dict[str, Any], rng: int | np.random.Generator | None, where: str
-) -> Network:
+def _built(entries: dict[str, Entry], config: dict[str, Any], rng: int | np.random.Generator | None, where: str) -> Network:
     """Return the network that `config` describes, if the tensors of the file are those it needs."""
     try:
         _check_entries(entries, config, where)
@@ -124,7 +122,7 @@ def _built(
     except (NumlpError, LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         if isinstance(error, CheckpointError) and str(error).startswith(where):
             raise
-        raise CheckpointError(f"{where}: architecture must be a valid one, got {str(error)[:500]}") from error
+        raise CheckpointError(f"{where}: architecture must be a valid one, got {printable(str(error))}") from error
 
 
 def _parts(layer: Layer) -> Iterator[Layer]:
@@ -151,8 +149,8 @@ def _check_kind(start: bytes, where: str) -> None:
 def _about(metadata: dict[str, str], where: str) -> dict[str, Any]:
     """Return the JSON object behind the metadata entry `numlp`."""
     if "numlp" not in metadata:
-        found = ", ".join(repr(key[:40]) for key in list(metadata)[:5]) or "none"
-        raise CheckpointError(f"{where}: header must be that of a numlp model, with metadata 'numlp', got {found}")
+        names = ", ".join(repr(key[:40]) for key in list(metadata)[:5]) or "none"
+        raise CheckpointError(f"{where}: header must be that of a numlp model, with metadata 'numlp', got {names}")
     text = metadata["numlp"]
     about = parse_json(text, f"{where}: metadata 'numlp'", finite=False)  # a metric may well be NaN
     found = about.get("format") if isinstance(about, dict) else about

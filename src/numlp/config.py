@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numlp.errors import CheckpointError
+from numlp.errors import CheckpointError, printable
 
 
 def to_config(part: Any) -> dict[str, Any]:
@@ -54,4 +54,6 @@ def from_config(config: Any, types: Mapping[str, type[Any]]) -> Any:
     try:
         return types[config["type"]](**arguments)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"from_config: arguments must fit {config['type']}, got {str(arguments)[:200]}: {error}") from error
+        raise CheckpointError(
+            f"from_config: arguments must fit {config['type']}, got {str(arguments)[:200]}: {printable(str(error))}"
+        ) from error

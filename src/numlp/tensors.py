@@ -63,13 +63,15 @@ def read_header(file: BinaryIO, size: int, where: str) -> Header:
         raise CheckpointError(f"{where}: file must be safetensors, got {len(start)} bytes; it is cut off, or another format")
     if not 2 <= n <= MAX_HEADER:
         raise CheckpointError(
-            f"{where}: header must have 2 to {MAX_HEADER:,} bytes, got {n:,}; it is damaged, or another format than safetensors"
+            f"{where}: header must have 2 to {MAX_HEADER:,} bytes, got {n:,}; it is damaged, or no safetensors file"
         )
     if n > size - 8:
         raise CheckpointError(f"{where}: header must lie in the file, got {n:,} bytes of header in {size:,}; it is cut off")
     data = file.read(n)
     if data[:1] != b"{":
-        raise CheckpointError(f"{where}: header must begin with '{{', got {data[:1]!r}; it is another format than safetensors")
+        raise CheckpointError(
+            f"{where}: header must begin with '{{', got {data[:1]!r}; it is another format than safetensors"
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -170,7 +172,7 @@ def _entry(name: str, item: Any, where: str) -> Entry:
     size = math.prod(shape) * dtype.itemsize
     if offsets[1] - offsets[0] != size:
         raise CheckpointError(
-            f"{where}: data_offsets must span {size:,} bytes, those of {code} of shape {_shown(shape)}, got {_shown(offsets)}"
+            f"{where}: data_offsets must span {size:,} bytes, as {code} of shape {_shown(shape)} do, got {_shown(offsets)}"
         )
     return Entry(dtype, tuple(shape), *offsets)
 

@@ -149,7 +149,9 @@ def test_fetch_is_patient_as_promised():
     assert Patience() == (30, 600, 1800, 3, 1)
 
 
-def test_fetch_tries_each_mirror_three_times_with_growing_pauses(served, closed_port, tmp_path, patience, lines, monkeypatch):
+def test_fetch_tries_each_mirror_three_times_with_growing_pauses(
+    served, closed_port, tmp_path, patience, lines, monkeypatch
+):
     slept = []
     monkeypatch.setattr(time, "sleep", slept.append)
     patience(tries=3, pause=1)

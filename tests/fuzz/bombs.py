@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import struct
-import sys
 import tempfile
 import time
 import zlib

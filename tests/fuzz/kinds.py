@@ -69,7 +69,22 @@ def scrambled(rng: random.Random, data: bytes, seeds: list[bytes], times: int = 
     return bytes(new)
 
 
-NUMBERS = (0, 1, 2, 8, 255, 1 << 16, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
+NUMBERS = (
+    0,
+    1,
+    2,
+    8,
+    255,
+    1 << 16,
+    1 << 20,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 62,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+)
 
 
 # IDX, plain and gzip
@@ -109,7 +124,9 @@ def mutated_idx(rng: random.Random, seeds: list[bytes]) -> bytes:
     elif kind == 3:
         data = bytearray(scrambled(rng, bytes(data), seeds, 1))
     elif kind == 4:
-        data = bytearray(idx_bytes(rng.choice(list(TYPES.values())), tuple(rng.randrange(4) for _ in range(rng.randrange(6)))))
+        data = bytearray(
+            idx_bytes(rng.choice(list(TYPES.values())), tuple(rng.randrange(4) for _ in range(rng.randrange(6))))
+        )
     return scrambled(rng, bytes(data), seeds, 2) if rng.random() < 0.5 else bytes(data)
 
 
@@ -161,7 +178,12 @@ def mutated_gzip(rng: random.Random, seeds: list[bytes]) -> bytes:
 
 def tensor_seeds() -> list[bytes]:
     one = {"layers.0.W": np.ones((2, 3), np.float32), "layers.0.b": np.zeros(3, np.float32)}
-    other = {"a": np.arange(5, dtype=np.uint8), "b": np.zeros((0, 2)), "c": np.array(1, np.int64), "d": np.ones(2, np.float16)}
+    other = {
+        "a": np.arange(5, dtype=np.uint8),
+        "b": np.zeros((0, 2)),
+        "c": np.array(1, np.int64),
+        "d": np.ones(2, np.float16),
+    }
     return [reference_save(one, metadata={"numlp": "{}"}), reference_save(other), reference_save({})]
 
 
@@ -207,7 +229,9 @@ def mutated_tensors(rng: random.Random, seeds: list[bytes]) -> bytes:
     if kind == 0:
         return scrambled(rng, data, seeds)
     if kind == 1:  # the text of the header, the length put right
-        text = scrambled(rng, data[8:end], [b'{"a":1}', b'"__metadata__":', b"[0,8]", b'"dtype":"U8"', b"NaN", b"\\u0000", b"{{[["], 2)
+        text = scrambled(
+            rng, data[8:end], [b'{"a":1}', b'"__metadata__":', b"[0,8]", b'"dtype":"U8"', b"NaN", b"\\u0000", b"{{[["], 2
+        )
         return len(text).to_bytes(8, "little") + text + data[end:]
     header = json.loads(data[8:end])
     for _ in range(rng.randint(1, 2)):
@@ -389,7 +413,10 @@ def mutated_png(rng: random.Random, seeds: list[bytes]) -> bytes:
             if len(parts[0][1]) >= 13:
                 where = rng.randrange(8, 13)
                 content = parts[0][1]
-                parts[0] = (parts[0][0], content[:where] + bytes([rng.choice([0, 1, 2, 3, 4, 6, 8, 16])]) + content[where + 1 :])
+                parts[0] = (
+                    parts[0][0],
+                    content[:where] + bytes([rng.choice([0, 1, 2, 3, 4, 6, 8, 16])]) + content[where + 1 :],
+                )
         else:
             extra = rng.choice([b"zTXt", b"iCCP", b"tRNS", b"PLTE", b"acTL", b"eXIf", b"IDAT", b"fdAT", b"gAMA"])
             parts.insert(at, (extra, rng.choice([b"", rng.randbytes(9), b"a\0\0" + zlib.compress(bytes(MIB))])))

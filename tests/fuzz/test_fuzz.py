@@ -51,3 +51,11 @@ def test_bomb_is_read_or_refused_within_what_it_declares(name: str, exploded: di
     assert bomb.error in found["error"] and bool(bomb.error) == bool(found["error"]), found
     assert found["grown"] <= bomb.declared + 32 * MIB, found
     assert found["seconds"] < 20, found  # 2 on a machine of one's own
+
+
+def test_loaders_run_nothing_and_open_nothing_else() -> None:
+    (found,) = child("audited.py", timeout=300)
+    assert found["found"] == []
+    # the hook sees what it should see
+    seen = [event.split()[0] for event in found["control"]]
+    assert seen == ["compile", "exec", "open", "os.system", "pickle.find_class"]

@@ -100,13 +100,11 @@ def _brightness(picture: Any) -> NDArray[np.uint8]:
 
 
 def _centred(grey: NDArray[np.uint8], ink: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[Any]:
-    """Cut a picture to its ink, given as a table from brightness, scale it into the frame, and put its centre of mass in the middle."""
+    """Cut a picture to its ink (a table from brightness), scale it into the frame, its centre of mass in the middle."""
     from PIL import Image
 
     # the table rises or falls: the most ink of a row is that of its darkest or of its brightest point
-    rows, columns = (
-        np.flatnonzero(np.maximum(ink[grey.min(axis=axis)], ink[grey.max(axis=axis)]) > 0.2) for axis in (1, 0)
-    )
+    rows, columns = (np.flatnonzero(np.maximum(ink[grey.min(axis=axis)], ink[grey.max(axis=axis)]) > 0.2) for axis in (1, 0))
     figure = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     box = min(shape) if min(shape) < 12 else round(min(shape) * 20 / 28)
     scale = box / max(figure.shape)
@@ -116,12 +114,12 @@ def _centred(grey: NDArray[np.uint8], ink: NDArray[np.float32], shape: tuple[int
     strips = (Image.fromarray(ink[figure[top : top + _STRIP]]) for top in range(0, len(figure), _STRIP))
     narrow = np.concatenate([np.asarray(strip.resize((width, strip.height), lanczos)) for strip in strips])
     small = Image.fromarray(narrow).resize((width, height), lanczos)
-    figure = np.clip(np.asarray(small, np.float64), 0, None)  # Lanczos overshoots at edges
-    figure /= figure.max()
-    mass = figure.sum()
-    top = shape[0] / 2 - (figure.sum(axis=1) @ (np.arange(height) + 0.5)) / mass
-    left = shape[1] / 2 - (figure.sum(axis=0) @ (np.arange(width) + 0.5)) / mass
+    strength = np.clip(np.asarray(small, np.float64), 0, None)  # Lanczos overshoots at edges
+    strength /= strength.max()
+    mass = strength.sum()
+    top = shape[0] / 2 - (strength.sum(axis=1) @ (np.arange(height) + 0.5)) / mass
+    left = shape[1] / 2 - (strength.sum(axis=0) @ (np.arange(width) + 0.5)) / mass
     top, left = (round(np.clip(at, 0, room)) for at, room in ((top, shape[0] - height), (left, shape[1] - width)))
     frame = np.zeros(shape)
-    frame[top : top + height, left : left + width] = figure
+    frame[top : top + height, left : left + width] = strength
     return frame

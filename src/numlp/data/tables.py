@@ -9,7 +9,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ArgumentError, FormatError
+from numlp.errors import ArgumentError, FormatError, printable
 
 _MAX_ROW = 1 << 20  # characters: a row is held as text, at up to 60 bytes a cell
 _MOST_COUNTED = 999
@@ -65,7 +65,7 @@ def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.floa
 
     Errors  ArgumentError listing the columns if there is none of that name, or more than one.
     """
-    columns = repr(", ".join(table.names))[1:-1][:500] if table.names else "no names: the file has no header line"
+    columns = printable(", ".join(table.names)) if table.names else "no names: the file has no header line"
     if target not in table.names:
         raise ArgumentError(f"{where}: target must be one of the columns ({columns}), got {target!r}")
     if table.names.count(target) > 1:  # the other one would give the answer away
@@ -83,7 +83,9 @@ def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list
         while text := file.readline(_MAX_ROW + 1 - taken):
             taken += len(text)
             if taken > _MAX_ROW:
-                raise FormatError(f"{where} line {reader.line_num + 1}: row must have at most {_MAX_ROW:,} characters, got more")
+                raise FormatError(
+                    f"{where} line {reader.line_num + 1}: row must have at most {_MAX_ROW:,} characters, got more"
+                )
             yield text
 
     with open(path, newline="", encoding="utf-8-sig") as file:
