@@ -176,6 +176,10 @@ WRONG = {
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": -1, "n_out": 2}])),
         "arguments must fit Dense, .* n_in must be a whole number",
     ),
+    "argument that drives the terminal": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2, "n_out": 2, "\x1b[2J": 1}])),
+        "got an unexpected keyword argument '.x1b.2J'",
+    ),
     "unknown argument": (
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2, "n_out": 2, "evil": 1}])),
         "arguments must fit Dense",
@@ -227,8 +231,9 @@ WRONG = {
 def test_wrong_model_file_gets_one_error_that_names_it(kind: str, tmp_path: Path) -> None:
     data, text = WRONG[kind]
     (tmp_path / "m").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"(?s)^load: .*m: .*{text}"):
+    with pytest.raises(CheckpointError, match=rf"(?s)^load: .*m: .*{text}") as caught:
         nl.load(tmp_path / "m")
+    assert str(caught.value).isprintable()
 
 
 def test_model_that_does_not_fit_into_memory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numlp.errors import CheckpointError, printable
+from numlp.errors import CheckpointError
 
 
 def to_config(part: Any) -> dict[str, Any]:
@@ -55,5 +55,5 @@ def from_config(config: Any, types: Mapping[str, type[Any]]) -> Any:
         return types[config["type"]](**arguments)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
-            f"from_config: arguments must fit {config['type']}, got {str(arguments)[:200]}: {printable(str(error))}"
+            f"from_config: arguments must fit {config['type']}, got {str(arguments)[:200]}: {error}"
         ) from error

@@ -175,8 +175,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.drip(b"X-Slow: " + b"x" * 5000)
 
     def drip(self, data):
-        """Never silent for long, and never done."""
-        for i in range(len(data)):
+        """Never silent for long; for six seconds, so that a client without a limit fails and does not hang."""
+        for i in range(300):
             self.wfile.write(data[i : i + 1])
             if self.server.let_go.wait(0.02):
                 return
@@ -184,8 +184,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_pieces(self, body, _):
         """The right file, slowly enough that a process can be killed in the middle of it."""
         self.reply(b"", Content_Length=len(body))
-        for i in range(0, len(body), 500):
-            self.wfile.write(body[i : i + 500])
+        for i in range(0, len(body), 1 << 14):
+            self.wfile.write(body[i : i + (1 << 14)])
             time.sleep(0.001)
 
     def do_reset(self, body, _):

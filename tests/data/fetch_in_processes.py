@@ -32,10 +32,13 @@ def kill(file: RemoteFile, mirror: str, folder: Path, times: int) -> None:
     """Kill -9 at random instants; the file is never there in part, and can always be fetched afterwards."""
     rng = random.Random(9)
     path, whole, cut = folder / file.name, 0, 0
+    started = time.perf_counter()
+    assert os.waitpid(forked(file, mirror, folder), 0)[1] == 0
+    usual = time.perf_counter() - started
     for _ in range(times):
         path.unlink(missing_ok=True)
         pid = forked(file, mirror, folder)
-        time.sleep(rng.uniform(0, 0.12))
+        time.sleep(rng.uniform(0, 1.2 * usual))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         if path.exists():

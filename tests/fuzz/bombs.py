@@ -92,7 +92,8 @@ def model_of_many_parts(path: Path) -> None:
     path.write_bytes(model_bytes(nl.Network([nl.Activation(1, "relu") for _ in range(2000)])))
 
 
-GIB = 1 << 30
+NETWORK = {"layers": [{"type": "Embedding", "n_in": 1 << 31, "columns": [[0, 3, 2]]}], "dtype": "float32"}
+EMBEDDING = json.dumps({"__metadata__": {"numlp": json.dumps({"format": 1, "network": NETWORK, "metrics": {}})}})
 BOMBS = {
     "10 GB behind 10 declared bytes": Bomb(
         gzip_bomb("000008010000000a"), read_idx, 10, "file must end after 10 bytes of data, got trailing bytes"
@@ -119,7 +120,7 @@ BOMBS = {
     ),
     "PNG with texts": Bomb(png_with_text, read_png, 0, ""),
     "PNG of lies": Bomb(png_of_lies, read_png, 0, "file must be a whole PNG, got a damaged one"),
-    "CSV of one field": Bomb(text_file(b"x", 10 * MIB), read_csv, 0, "line 1: row must have at most 1,048,576 characters, got more"),
+    "CSV of one field": Bomb(text_file(b"x", 64 * MIB), read_csv, 0, "line 1: row must have at most 1,048,576 characters, got more"),
     "CSV of one quoted field": Bomb(
         text_file(b"x\n", 5 * MIB, b'"'), read_csv, 0, "file must be CSV text, got field larger than field limit (131072)",
     ),
@@ -136,6 +137,7 @@ BOMBS = {
     "header of digits": Bomb(header_of('{"a":' + "9" * 1_000_000 + "}"), nl.load, 0, "whole numbers of at most 40 digits"),
     "header of escapes": Bomb(header_of('{"' + "\\ud83d\\ude00" * 80_000 + '":{}}'), nl.load, 0, "names must be up to 256"),
     "header nested": Bomb(header_of('{"a":' * 50_000), nl.load, 0, "must be nested less deeply"),
+    "model of 2^31 columns": Bomb(header_of(EMBEDDING), nl.load, 0, "layers must have at most 524,288 columns"),
     "model with a hole of 100 GB": Bomb(sparse_model, nl.load, 0, "it is longer than its header says"),
     "model of 2,000 layers": Bomb(model_of_many_parts, nl.load, 0, ""),
 }  # fmt: skip

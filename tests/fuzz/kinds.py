@@ -177,6 +177,7 @@ def mutated_gzip(rng: random.Random, seeds: list[bytes]) -> bytes:
 
 
 def tensor_seeds() -> list[bytes]:
+    text = {"numlp": "{}", "a": "\u00e9"}
     one = {"layers.0.W": np.ones((2, 3), np.float32), "layers.0.b": np.zeros(3, np.float32)}
     other = {
         "a": np.arange(5, dtype=np.uint8),
@@ -184,7 +185,7 @@ def tensor_seeds() -> list[bytes]:
         "c": np.array(1, np.int64),
         "d": np.ones(2, np.float16),
     }
-    return [reference_save(one, metadata={"numlp": "{}"}), reference_save(other), reference_save({})]
+    return [reference_save(one, metadata=text), reference_save(other), reference_save({})]
 
 
 VALUES: tuple[Any, ...] = (
@@ -222,24 +223,47 @@ def mutated_json(rng: random.Random, value: Any) -> Any:
     return rng.choice(VALUES)
 
 
+def file_of(header: bytes, numbers: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header + numbers
+
+
 def mutated_tensors(rng: random.Random, seeds: list[bytes]) -> bytes:
     data = rng.choice(seeds)
     end = 8 + int.from_bytes(data[:8], "little")
-    kind = rng.randrange(5)
+    kind = rng.randrange(7)
     if kind == 0:
         return scrambled(rng, data, seeds)
-    if kind == 1:  # the text of the header, the length put right
+    if kind == 1:  # a few bytes shared out among tensors, rightly or not
+        spans = [sorted(rng.choices(range(4), k=2)) for _ in range(rng.randint(1, 3))]
+        fields = {f"t{i}": {"dtype": "U8", "shape": [b - a], "data_offsets": [a, b]} for i, (a, b) in enumerate(spans)}
+        return file_of(json.dumps(fields).encode(), rng.randbytes(rng.choice([max(b for _, b in spans), rng.randrange(5)])))
+    if kind == 2:  # what JSON can write in two ways, or in none
+        old, new = rng.choice(
+            [
+                (b"0", b"-0"),
+                (b"0", b"0.0"),
+                (b"0", b"00"),
+                (b"0", b"0e0"),
+                (b'"', b'"\\ud800'),
+                (b'"a', b'"\\u0061'),
+                (b"{", b"{ "),
+            ]
+        )
+        spots = [i for i in range(8, end) if data.startswith(old, i)]
+        at = rng.choice(spots or [8])
+        return file_of(data[8:at] + new + data[at + len(old) : end], data[end:])
+    if kind == 3:  # the text of the header, the length put right
         text = scrambled(
             rng, data[8:end], [b'{"a":1}', b'"__metadata__":', b"[0,8]", b'"dtype":"U8"', b"NaN", b"\\u0000", b"{{[["], 2
         )
-        return len(text).to_bytes(8, "little") + text + data[end:]
+        return file_of(text, data[end:])
     header = json.loads(data[8:end])
     for _ in range(rng.randint(1, 2)):
         header = mutated_json(rng, header)
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
     text += b" " * (-len(text) % 8)
     tail = data[end:] if rng.random() < 0.8 else scrambled(rng, data[end:], seeds, 1)
-    return len(text).to_bytes(8, "little") + text + tail
+    return file_of(text, tail)
 
 
 def check_tensors(path: Path, data: bytes) -> bool:
@@ -300,7 +324,7 @@ def mutated_model(rng: random.Random, seeds: list[bytes]) -> bytes:
     numbers = bytearray(data[end:])
     if rng.random() < 0.2:
         numbers[rng.randrange(len(numbers))] = rng.choice([0x7F, 0x80, 0xFF, 0xC0])
-    return len(text).to_bytes(8, "little") + text + bytes(numbers)
+    return file_of(text, bytes(numbers))
 
 
 def check_model(path: Path, data: bytes) -> bool:
