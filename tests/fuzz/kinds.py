@@ -229,7 +229,7 @@ def file_of(header: bytes, numbers: bytes) -> bytes:
 
 def mutated_tensors(rng: random.Random, seeds: list[bytes]) -> bytes:
     data = rng.choice(seeds)
-    end = 8 + int.from_bytes(data[:8], "little")
+    end = min(8 + int.from_bytes(data[:8], "little"), len(data))  # libFuzzer may have changed the length
     kind = rng.randrange(7)
     if kind == 0:
         return scrambled(rng, data, seeds)
@@ -314,7 +314,7 @@ def mutated_model(rng: random.Random, seeds: list[bytes]) -> bytes:
     data = rng.choice(seeds)
     if rng.random() < 0.2:
         return mutated_tensors(rng, seeds)
-    end = 8 + int.from_bytes(data[:8], "little")
+    end = min(8 + int.from_bytes(data[:8], "little"), len(data))  # libFuzzer may have changed the length
     header = json.loads(data[8:end])
     about = json.loads(header["__metadata__"]["numlp"])
     for _ in range(rng.randint(1, 2)):
