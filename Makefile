@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench oracle oracle-live lock clean
+.PHONY: demo test bench fuzz fuzz-atheris oracle oracle-live lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
@@ -41,6 +41,18 @@ bench: $(VENV)/.installed-dev $(PEERS:%=.venv-peers/%/.installed)
 	$(PYTHON) -m venv .venv-peers/$*
 	.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# hostile files at the nightly size, or `make fuzz SIZE=release`: mutants of every kind, bombs, downloads killed on the way
+SIZE ?= nightly
+fuzz: $(VENV)/.installed-dev
+	NUMLP_FUZZ=$(SIZE) $(BIN)/python -m pytest -p no:randomly tests/fuzz tests/data/test_download.py
+
+# the same checks by atheris, which needs a wheel for this Python: make fuzz-atheris KIND=model SECONDS=3600
+KIND ?= idx
+SECONDS ?= 600
+fuzz-atheris: $(VENV)/.installed-dev
+	$(PIP) -e '.[fuzz]'
+	PYTHONPATH=tests $(BIN)/python tests/fuzz/harness.py $(KIND) -max_total_time=$(SECONDS) -rss_limit_mb=1024
 
 # the stored PyTorch numbers that the tests compare with; needs an interpreter that has torch==2.13.0 and safetensors
 oracle:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ SRC = Path(nl.__file__).parent
 # a module may import modules of its own line and of the lines above it; a folder stands for all its modules
 FLOORS = (
     ("numlp.version", "numlp.errors", "numlp.files", "numlp.progress", "numlp.blas"),
-    ("numlp.config", "numlp.arena", "numlp.kernels"),
+    ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.kernels"),
     ("numlp.activations", "numlp.initializers"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
     ("numlp.network",),
@@ -184,13 +185,58 @@ def test_loop_stands_unwrapped_in_training() -> None:
     assert places == sorted(places)
 
 
-def test_nothing_from_a_file_is_executed() -> None:
-    banned = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
-    for module, path in MODULES.items():
-        assert not banned & {name.split(".")[0] for name in imports(path)}, module
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in {"eval", "exec", "compile", "__import__"}, module
+# what can run code that a file holds: modules, functions, and methods or functions of modules by their last name
+BANNED_MODULES = set(
+    "pickle cPickle _pickle pickletools marshal shelve dbm dill joblib cloudpickle yaml ruamel jsonpickle code codeop runpy "
+    "imp importlib zipimport pydoc subprocess pty ctypes cffi xmlrpc multiprocessing".split()
+)
+BANNED_CALLS = {"eval", "exec", "compile", "__import__", "execfile", "input", "breakpoint"}
+BANNED_METHODS = set(
+    "system popen execv execve execl execlp execvp spawnl spawnv posix_spawn fork literal_eval unsafe_load full_load "
+    "find_class "
+    "read_pickle from_pickle loadtxt genfromtxt fromregex import_module exec_module load_module get_type_hints".split()
+)
+# a module -> what it may do all the same, and why
+ALLOWED = {
+    "numlp.verification": {"importlib", "import_module"},  # `numlp verify module:name`: the user names a module of his own
+    "numlp.kernels.fused.compiled": {"ctypes", "importlib"},  # where pip put TBB, which is loaded from there
+    "numlp.kernels.fused.products": {"ctypes"},  # the addresses of the BLAS that NumPy has loaded
+    "numlp.cli.doctor": {"subprocess"},  # itself, in another environment
+}
+
+
+def dangers(path: Path) -> Iterator[str]:
+    """Yield everything in a file that could run what another file holds."""
+    yield from BANNED_MODULES & {name.split(".")[0] for name in imports(path)}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and node.id in BANNED_CALLS:  # also where it is only handed on
+            yield node.id
+        if isinstance(node, ast.Attribute) and node.attr in BANNED_METHODS:
+            yield node.attr
+        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "shell"):
+            yield str(node.arg)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("load", "loads"):
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id in ("json", "nl")):
+                yield ast.unparse(node.func)  # np.load, torch.load, yaml.load
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_nothing_from_a_file_is_executed(module: str) -> None:
+    assert set(dangers(MODULES[module])) <= ALLOWED.get(module, set())
+
+
+DANGEROUS = """
+import pickle, yaml; from marshal import loads | eval("1") | f = exec | np.load(p) | np.load(p, allow_pickle=True)
+yaml.load(s) | os.system("x") | run("x", shell=True) | __import__("os") | compile(s, "", "exec") | torch.load(p)
+unpickler.find_class("os", "system") | import importlib; importlib.import_module(s) | import shelve
+from joblib import load | pandas.read_pickle(p) | ast.literal_eval(s)
+"""
+
+
+@pytest.mark.parametrize("code", [part.strip() for part in re.split(r"[|\n]", DANGEROUS) if part.strip()])
+def test_dangerous_code_is_seen(code: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(code)
+    assert list(dangers(tmp_path / "a.py"))
 
 
 def test_package_tells_type_checkers_that_it_is_typed() -> None:

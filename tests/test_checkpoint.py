@@ -113,7 +113,10 @@ FOREIGN = {
 def test_foreign_file_is_named_and_refused(kind: str, tmp_path: Path) -> None:
     data, text = FOREIGN[kind]
     (tmp_path / "m").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"^load: .*m: file must be safetensors, {text}.*refuses to unpickle"):
+    with pytest.raises(
+        CheckpointError,
+        match=rf"^load: .*m: file must be safetensors, {text}.*: not safetensors; refusing to unpickle untrusted files$",
+    ):
         nl.load(tmp_path / "m")
 
 
@@ -131,12 +134,22 @@ def config(**changes: Any) -> dict[str, Any]:
     return about()["network"] | changes
 
 
+def nested(depth: int) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": "Activation", "n_in": 2, "activation": "relu"}
+    for _ in range(depth):
+        part = {"type": "Residual", "layers": [part]}
+    return part
+
+
 WRONG = {
-    "empty file": (b"", "header of at most 1,048,576 bytes, got 0 bytes"),
-    "text": (b"hello, I am no model", "it is another format, or cut off"),
-    "header cut off": (model_bytes()[:40], "it is another format, or cut off"),
-    "data cut off": (model_bytes()[:-1], "file must be whole, got a damaged one"),
-    "trailing bytes": (model_bytes() + b"x", "file must be whole, got a damaged one"),
+    "empty file": (b"", "file must be safetensors, got 0 bytes; it is cut off, or another format"),
+    "text": (
+        b"hello, I am no model",
+        "header must have 2 to 1,048,576 bytes, got .*; it is damaged, or no safetensors file",
+    ),
+    "header cut off": (model_bytes()[:40], "header must lie in the file, got .* bytes of header in 40; it is cut off"),
+    "data cut off": (model_bytes()[:-1], "file must have 24 bytes of numbers, got 23; it is cut off"),
+    "trailing bytes": (model_bytes() + b"x", "file must have 24 bytes of numbers, got 25; it is longer than"),
     "no metadata": (to_bytes({"a": np.zeros(2)}), "header must be that of a numlp model"),
     "other metadata": (to_bytes({"a": np.zeros(2)}, metadata={"x": "y"}), "header must be that of a numlp model"),
     "newer format": (model_bytes(format=2), "format must be 1, got 2; a newer numlp may be needed"),
@@ -163,18 +176,53 @@ WRONG = {
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": -1, "n_out": 2}])),
         "arguments must fit Dense, .* n_in must be a whole number",
     ),
+    "argument that drives the terminal": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2, "n_out": 2, "\x1b[2J": 1}])),
+        "got an unexpected keyword argument '.x1b.2J'",
+    ),
     "unknown argument": (
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2, "n_out": 2, "evil": 1}])),
         "arguments must fit Dense",
     ),
     "huge layer": (
         model_bytes(network=config(layers=[{"type": "Dense", "n_in": 10**9, "n_out": 10**9}])),
-        r"must be float32 of shape \(1000000000,",
+        "layers must have at most 524,288 columns, got 1,000,000,000",
     ),
     "no layers": (model_bytes(network=config(layers=[])), "tensors must be those of the architecture"),
     "no dtype": (model_bytes(network={"layers": []}), "architecture must be a valid one"),
     "unknown dtype": (model_bytes(network=config(dtype="float128x")), "architecture must be a valid one"),
     "loss unknown": (model_bytes(network=config(loss={"type": "Evil"})), "type must be one of AbsoluteError"),
+    "type no text": (model_bytes(network=config(layers=[{"type": ["Dense"]}])), "unhashable type"),
+    "layers no list": (model_bytes(network=config(layers=7)), "architecture must be a valid one"),
+    "layers of null": (model_bytes(network=config(layers=None)), "architecture must be a valid one"),
+    "infinite width": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": float("inf"), "n_out": 2}])),
+        "layers must have at most 524,288 columns, got inf",
+    ),
+    "large layer": (
+        model_bytes(network=config(layers=[{"type": "Dense", "n_in": 2**19, "n_out": 2**19}])),
+        r"must be float32 of shape \(524288, 524288\), got float32 of \(2, 2\)",
+    ),
+    "nested as deep as JSON can be": (
+        model_bytes(network=config(layers=[nested(300)])),
+        "architecture must be a valid one, got maximum recursion depth exceeded|must be nested less deeply",
+    ),
+    "columns beyond any memory": (
+        model_bytes({}, network=config(layers=[{"type": "Dropout", "n_in": 10**15, "rate": 0.5}])),
+        "layers must have at most 524,288 columns, got 1,000,000,000,000,000",
+    ),
+    "columns of a layer inside another": (
+        model_bytes({}, network=config(layers=[{"type": "Residual", "layers": [{"type": "Embedding", "n_in": 2**31}]}])),
+        "layers must have at most 524,288 columns, got 2,147,483,648",
+    ),
+    "true for the whole": (to_bytes({}, metadata={"numlp": "true"}), "format must be 1, got True"),
+    "true for the format": (model_bytes(format=True), "format must be 1, got True"),
+    "parts without end": (
+        model_bytes({}, network=config(layers=[{"type": "Activation", "n_in": 1, "activation": "relu"}] * 2001)),
+        "architecture must have at most 2,000 parts, got 2,001",
+    ),
+    "metrics no object": (model_bytes(metrics=[1]), r"metrics must be an object, got \[1\]"),
+    "format no number": (model_bytes(format="x" * 999), "format must be 1, got 'x{59}; a newer numlp may be needed"),
     "class names": (model_bytes(network=config(class_names=["a"])), "class_names must have 2 names"),
 }
 
@@ -183,8 +231,29 @@ WRONG = {
 def test_wrong_model_file_gets_one_error_that_names_it(kind: str, tmp_path: Path) -> None:
     data, text = WRONG[kind]
     (tmp_path / "m").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"(?s)^load: .*m: .*{text}"):
+    with pytest.raises(CheckpointError, match=rf"(?s)^load: .*m: .*{text}") as caught:
         nl.load(tmp_path / "m")
+    assert str(caught.value).isprintable()
+
+
+def test_model_that_does_not_fit_into_memory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    nl.save(nl.Network([nl.Dense(2, 2)], rng=0), tmp_path / "m")
+    monkeypatch.setattr(nl.Network, "reserve", full)
+    with pytest.raises(CheckpointError, match=r"architecture must fit into memory, got .*: Unable to allocate 9 TiB"):
+        nl.load(tmp_path / "m")
+
+
+def test_model_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    net = nl.Network([nl.Dense(2, 2)], rng=0, class_names=["x" * 600_000, "y" * 600_000])
+    with pytest.raises(CheckpointError, match=r"^save: header must have 2 to 1,048,576 bytes, got 1,2"):
+        nl.save(net, tmp_path / "m")
+    net = nl.Network([nl.Activation(1, "relu") for _ in range(2001)])
+    with pytest.raises(CheckpointError, match=r"^save: architecture must have at most 2,000 parts, got 2,001"):
+        nl.save(net, tmp_path / "m")
+    assert not os.listdir(tmp_path)
 
 
 def test_every_truncation_and_every_flipped_header_bit_is_an_error_or_harmless(tmp_path: Path) -> None:

@@ -216,9 +216,11 @@ BAD: dict[str, tuple[int, list[str], str]] = {
     "divergence": (3, ["train", "digits", "--learning-rate", "1e30", "--optimizer", "sgd", "--quiet"], "numlp: fit: loss must stay finite, got "),
     "missing model": (4, ["evaluate", "nothing.safetensors", "digits"], "numlp: nothing.safetensors: No such file or directory"),
     "missing input": (4, ["predict", "MODEL", "nothing.png"], "numlp: nothing.png: No such file or directory"),
-    "model is a pickle": (2, ["evaluate", "evil.pkl", "digits"], "got a pickle (PyTorch's or Python's); numlp refuses to unpickle or convert untrusted files"),
+    "model is a pickle": (2, ["evaluate", "evil.pkl", "digits"], "got a pickle (PyTorch's or Python's): not safetensors; refusing to unpickle untrusted files"),
     "csv of other width": (2, ["predict", "MODEL", "narrow.csv"], "numlp: predict: x must have shape (n, 64), got (1, 3)"),
-    "csv with text": (2, ["predict", "MODEL", "text.csv"], "text.csv line 2 column 2: 'n/a' is not a finite number"),
+    "csv with text": (2, ["predict", "MODEL", "text.csv"], "text.csv line 2 column 2: 'n/a' is not a finite number; 1 such cell in the file"),
+    "csv with nan": (2, ["predict", "MODEL", "nan.csv"], "nan.csv line 1 column 1: 'nan' is not a finite number; 2 such cells in the file"),
+    "model of lies": (2, ["predict", "lies.safetensors", "narrow.csv"], "lies.safetensors: header must have 2 to 1,048,576 bytes, got 9,223,372,036,854,775,808"),
     "csv without target": (2, ["evaluate", "MODEL", "narrow.csv"], "--target must name the column of labels in a CSV file, got none"),
     "idx of labels": (2, ["predict", "MODEL", "labels.idx"], "labels.idx: file must hold at least 1 row of numbers, got dimensions (3,)"),
     "idx of nothing": (2, ["predict", "MODEL", "nothing.idx"], "nothing.idx: file must hold at least 1 row of numbers, got dimensions (0, 8, 8)"),
@@ -238,6 +240,8 @@ def test_bad_input_gets_one_message_and_its_exit_status(name: str, model: Path, 
     status, arguments, text = BAD[name]
     (tmp_path / "evil.pkl").write_bytes(b"\x80\x04N.")
     (tmp_path / "narrow.csv").write_text("1,2,3\n")
+    (tmp_path / "nan.csv").write_text("nan,2,inf\n")
+    (tmp_path / "lies.safetensors").write_bytes((1 << 63).to_bytes(8, "little") + b"{}")
     (tmp_path / "text.csv").write_text("1,2,3\n4,n/a,6\n")
     nl.write_idx(tmp_path / "labels.idx", np.zeros(3, np.uint8))
     nl.write_idx(tmp_path / "nothing.idx", np.zeros((0, 8, 8), np.uint8))
@@ -273,6 +277,20 @@ def test_ctrl_c_saves_what_was_learnt_and_says_so(command: str, tmp_path: Path) 
         assert np.isfinite(nl.load(tmp_path / "digits.safetensors").params).all()
     else:
         assert err.strip() == "numlp: interrupted"
+
+
+@pytest.mark.parametrize("command", [["predict", "rows.csv"], ["evaluate", "rows.csv", "--target", "y"]])
+def test_class_names_from_a_file_do_not_drive_the_terminal(command: list[str], tmp_path: Path) -> None:
+    names = ["cat\x1b[2J", "狗\n\x07"]
+    net = nl.Network([nl.Dense(1, 2)], rng=0, class_names=names, loss=nl.SoftmaxCrossEntropy())
+    nl.save(net, tmp_path / "m.safetensors")
+    (tmp_path / "rows.csv").write_text("1\n-1\n" if command[0] == "predict" else "x,y\n1,0\n-1,1\n")
+    arguments = [command[0], "m.safetensors", *command[1:], "--quiet"]
+    out = succeeds(*arguments, cwd=tmp_path)
+    assert "cat\\x1b[2J" in out and "狗\\n\\x07" in out and "\x1b" not in out
+    if command[0] == "predict":  # JSON has its own escapes, and the names as they are
+        predictions = json.loads(succeeds(*arguments, "--json", cwd=tmp_path))["predictions"]
+        assert {row["class"] for row in predictions} == set(names)
 
 
 def test_reader_that_stops_early_is_no_error(model: Path, tmp_path: Path) -> None:

@@ -13,12 +13,11 @@ import pytest
 
 import cases
 import numlp as nl
-from numlp import metrics, verification
+from numlp import kernels, metrics, verification
 from numlp.activations import ACTIVATIONS
 from numlp.config import to_config
 from numlp.errors import ArgumentError, DTypeError
 from numlp.initializers import INITIALIZERS
-from numlp import kernels
 from numlp.layers import LAYERS
 from numlp.losses import LOSSES
 from numlp.optimizers import OPTIMIZERS

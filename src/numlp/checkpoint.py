@@ -5,24 +5,27 @@ Tensors are named `layers.<index>.<name>`, such as `layers.0.W`. The metadata en
 Nothing in a file is ever executed.
 """
 
+import io
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numlp.config import from_config
-from numlp.errors import CheckpointError, NumlpError
+from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import replace_file
 from numlp.layers import LAYERS, Layer, Residual
 from numlp.network import Network
+from numlp.tensors import Entry, parse_json, read_header, read_tensors
 from numlp.version import __version__
 
 FORMAT = 1
-_MAX_HEADER = 1 << 20  # bytes
+# what takes memory that no tensor of the file pays for
+_MAX_PARTS = 2_000  # layers, the inner ones too
+_MAX_WIDTH = 1 << 19  # columns
 # what people try to load, by its first bytes
 _FOREIGN = {
     b"\x80": "a pickle (PyTorch's or Python's)",
@@ -38,8 +41,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
     `network.metrics`, such as {"test": evaluate(network, data.test)}, go along.
 
-    Errors  CheckpointError if a parameter is NaN or infinite, or a layer is not one of numlp's; OSError if the file
-        cannot be written.
+    Errors  CheckpointError if a parameter is NaN or infinite, a layer is not one of numlp's, or the model is beyond what
+        `load` takes; OSError if the file cannot be written.
 
     Examples
     --------
@@ -67,7 +70,10 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "metrics": network.metrics,
         "versions": {"numlp": __version__, "numpy": np.__version__},
     }
-    replace_file(path, to_bytes(tensors, metadata={"numlp": json.dumps(about, sort_keys=True)}))
+    data = to_bytes(tensors, metadata={"numlp": json.dumps(about, sort_keys=True)})
+    # what could not be loaded again is not written
+    _about(read_header(io.BytesIO(data), len(data), "save").metadata, "save")
+    replace_file(path, data)
 
 
 def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = None) -> Network:
@@ -91,24 +97,32 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
     FileNotFoundError: [Errno 2] No such file or directory: 'model.h5'
     """
     where = f"load: {os.fspath(path)}"
-    data = Path(path).read_bytes()
-    about = _about(data, where)
-    tensors = _tensors(data, where)
-    config = about["network"]
+    with open(path, "rb") as file:
+        _check_kind(file.read(9), where)
+        file.seek(0)
+        header = read_header(file, os.fstat(file.fileno()).st_size, where)
+        about = _about(header.metadata, where)
+        network = _built(header.entries, about["network"], rng, where)
+        tensors = read_tensors(file, header, where)
+    for name, view in _named_arrays(network).items():
+        if not np.isfinite(tensors[name]).all():
+            raise CheckpointError(f"{where}: {name} must hold finite numbers, got NaN or infinite ones")
+        view[...] = tensors[name]
+    network.metrics = about["metrics"]
+    return network
+
+
+def _built(entries: dict[str, Entry], config: dict[str, Any], rng: int | np.random.Generator | None, where: str) -> Network:
+    """Return the network that `config` describes, if the tensors of the file are those it needs."""
     try:
-        layers = [from_config(layer, LAYERS) for layer in config["layers"]]
-        expected = {f"layers.{i}.{p.name}": p.shape for i, layer in enumerate(layers) for p in layer.parameters()}
-        dtype = np.dtype(config["dtype"])
-        _check_tensors(tensors, expected, dtype, where)
-        network = Network.from_config(config, rng)
-    except (NumlpError, LookupError, TypeError, ValueError) as error:
+        _check_entries(entries, config, where)
+        return Network.from_config(config, rng)
+    except MemoryError as error:
+        raise CheckpointError(f"{where}: architecture must fit into memory, got one that does not: {error}") from error
+    except (NumlpError, LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         if isinstance(error, CheckpointError) and str(error).startswith(where):
             raise
-        raise CheckpointError(f"{where}: architecture must be a valid one, got {error}") from error
-    for name, view in _named_arrays(network).items():
-        view[...] = tensors[name]
-    network.metrics = about.get("metrics", {})
-    return network
+        raise CheckpointError(f"{where}: architecture must be a valid one, got {printable(str(error))}") from error
 
 
 def _parts(layer: Layer) -> Iterator[Layer]:
@@ -123,50 +137,58 @@ def _named_arrays(network: Network) -> dict[str, NDArray[Any]]:
     return {f"layers.{i}.{name}": view for i, values in enumerate(network.arena.values) for name, view in values.items()}
 
 
-def _about(data: bytes, where: str) -> dict[str, Any]:
-    """Return the JSON object behind the metadata entry `numlp`."""
-    for start, kind in _FOREIGN.items():
-        if data.startswith(start) and not data[8:9] == b"{":
+def _check_kind(start: bytes, where: str) -> None:
+    """Raise if a file begins as one of another kind does; there is no way to have it read all the same."""
+    for signature, kind in _FOREIGN.items():
+        if start.startswith(signature) and not start[8:9] == b"{":
             raise CheckpointError(
-                f"{where}: file must be safetensors, got {kind}; numlp refuses to unpickle or convert untrusted files"
+                f"{where}: file must be safetensors, got {kind}: not safetensors; refusing to unpickle untrusted files"
             )
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or size > min(_MAX_HEADER, len(data) - 8):
-        raise CheckpointError(
-            f"{where}: file must be safetensors with a header of at most {_MAX_HEADER:,} bytes, "
-            f"got {len(data):,} bytes that declare a header of {size:,}; it is another format, or cut off"
-        )
-    try:
-        about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["numlp"])
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{where}: header must be that of a numlp model, got none: {error!r}") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("network"), dict):
-        found = about.get("format") if isinstance(about, dict) else about
-        raise CheckpointError(f"{where}: format must be {FORMAT}, got {found!r}; a newer numlp may be needed")
+
+
+def _about(metadata: dict[str, str], where: str) -> dict[str, Any]:
+    """Return the JSON object behind the metadata entry `numlp`."""
+    if "numlp" not in metadata:
+        names = ", ".join(repr(key[:40]) for key in list(metadata)[:5]) or "none"
+        raise CheckpointError(f"{where}: header must be that of a numlp model, with metadata 'numlp', got {names}")
+    text = metadata["numlp"]
+    about = parse_json(text, f"{where}: metadata 'numlp'", finite=False)  # a metric may well be NaN
+    found = about.get("format") if isinstance(about, dict) else about
+    if type(found) is not int or found != FORMAT or not isinstance(about, dict):  # true would be 1
+        raise CheckpointError(f"{where}: format must be {FORMAT}, got {repr(found)[:60]}; a newer numlp may be needed")
+    for key in ("network", "metrics"):
+        if not isinstance(about.get(key), dict):
+            raise CheckpointError(f"{where}: {key} must be an object, got {repr(about.get(key))[:60]}")
+    _check_size(about["network"], where)
     return about
 
 
-def _tensors(data: bytes, where: str) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
+def _check_size(config: dict[str, Any], where: str) -> None:
+    """Raise if an architecture is larger than any that makes sense, before a part of it is built."""
+    found: list[Any] = [config]
+    parts = 0
+    while found:  # a list, not recursion: the nesting is the file's
+        item = found.pop()
+        if isinstance(item, dict):
+            parts += "type" in item
+            for width in (item.get("n_in"), item.get("n_out")):
+                if isinstance(width, int | float) and width > _MAX_WIDTH:
+                    raise CheckpointError(f"{where}: layers must have at most {_MAX_WIDTH:,} columns, got {width:,}")
+        found.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+    if parts > _MAX_PARTS:
+        raise CheckpointError(f"{where}: architecture must have at most {_MAX_PARTS:,} parts, got {parts:,}")
 
-    try:
-        return from_bytes(data)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{where}: file must be whole, got a damaged one: {error}") from error
 
-
-def _check_tensors(
-    tensors: dict[str, NDArray[Any]], expected: dict[str, tuple[int, ...]], dtype: np.dtype[Any], where: str
-) -> None:
-    """Compare what the file holds with what its architecture needs, before anything is allocated."""
-    for name in sorted(tensors.keys() ^ expected.keys()):
+def _check_entries(entries: dict[str, Entry], config: dict[str, Any], where: str) -> None:
+    """Compare what the file declares with what its architecture needs, before anything is read or allocated."""
+    layers = [from_config(layer, LAYERS) for layer in config["layers"]]
+    expected = {f"layers.{i}.{p.name}": p.shape for i, layer in enumerate(layers) for p in layer.parameters()}
+    dtype = np.dtype(config["dtype"])
+    for name in sorted(entries.keys() ^ expected.keys()):
         state = "missing" if name in expected else "not part of the architecture"
         raise CheckpointError(f"{where}: tensors must be those of the architecture, got {name} {state}")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name] or tensor.dtype != dtype:
+    for name, entry in entries.items():
+        if entry.shape != expected[name] or entry.dtype != dtype:
             raise CheckpointError(
-                f"{where}: {name} must be {dtype} of shape {expected[name]}, got {tensor.dtype} of {tensor.shape}"
+                f"{where}: {name} must be {dtype} of shape {expected[name]}, got {entry.dtype} of {entry.shape}"
             )
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{where}: {name} must hold finite numbers, got NaN or infinite ones")

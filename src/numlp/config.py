@@ -49,9 +49,11 @@ def from_config(config: Any, types: Mapping[str, type[Any]]) -> Any:
     """
     if not isinstance(config, dict) or config.get("type") not in types:
         kind = config.get("type") if isinstance(config, dict) else config
-        raise CheckpointError(f"from_config: type must be one of {', '.join(sorted(types))}, got {kind!r}")
+        raise CheckpointError(f"from_config: type must be one of {', '.join(sorted(types))}, got {repr(kind)[:60]}")
     arguments = {name: _built(value, types) for name, value in config.items() if name != "type"}
     try:
         return types[config["type"]](**arguments)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"from_config: arguments must fit {config['type']}, got {arguments}: {error}") from error
+        raise CheckpointError(
+            f"from_config: arguments must fit {config['type']}, got {str(arguments)[:200]}: {error}"
+        ) from error

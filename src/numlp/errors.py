@@ -45,6 +45,15 @@ class DownloadError(NumlpError, OSError):
     """No mirror delivered a file, or no network may be used."""
 
 
+def printable(text: str, most: int = 500) -> str:
+    r"""Return text from a file as one line of at most `most` characters that cannot drive a terminal.
+
+    >>> printable("cat" + chr(27) + "[2J")
+    'cat\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:most])
+
+
 def check_matrix(x: Any, where: str, name: str, n_columns: int) -> NDArray[Any]:
     """Return `x` as an array of shape (n, n_columns), n >= 1, of real numbers.
 

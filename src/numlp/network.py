@@ -73,7 +73,7 @@ class Network:
         class_names: Sequence[str] | None = None,
         l2: float = 0.0,
     ) -> None:
-        kernels.load()
+        kernels.choose()
         self.layers = tuple(layers)
         check_stack(self.layers, "Network")
         check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")

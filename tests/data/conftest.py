@@ -4,11 +4,15 @@ import http.server
 import os
 import socket
 import ssl
+import struct
 import threading
+import time
 from typing import NamedTuple
 
 import pytest
 import trustme
+
+from numlp.data import download
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,17 @@ def only_the_loopback(monkeypatch):
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Let downloads try each mirror once, and return a function that sets other limits."""
+
+    def be(**limits):
+        monkeypatch.setattr(download, "PATIENCE", download.PATIENCE._replace(**limits))
+
+    be(tries=1, pause=0)
+    return be
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -149,6 +164,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         self.server.stalled.set()
         self.server.let_go.wait(60)
+
+    def do_drip(self, body, _):
+        self.reply(b"", Content_Length=len(body))
+        self.drip(body)
+
+    def do_drip_headers(self, body, _):
+        self.send_response(200)
+        self.flush_headers()
+        self.drip(b"X-Slow: " + b"x" * 5000)
+
+    def drip(self, data):
+        """Never silent for long; for six seconds, so that a client without a limit fails and does not hang."""
+        for i in range(300):
+            self.wfile.write(data[i : i + 1])
+            if self.server.let_go.wait(0.02):
+                return
+
+    def do_pieces(self, body, _):
+        """The right file, slowly enough that a process can be killed in the middle of it."""
+        self.reply(b"", Content_Length=len(body))
+        for i in range(0, len(body), 1 << 14):
+            self.wfile.write(body[i : i + (1 << 14)])
+            time.sleep(0.001)
+
+    def do_reset(self, body, _):
+        self.reply(body[:500], Content_Length=len(body))
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.socket.close(self.connection)  # without TLS' good-bye: the kernel sends RST
+
+    def do_rubbish_encoding(self, body, _):
+        self.reply(body[:-1] + b"x", Content_Length=len(body), Content_Encoding="rubbish")
+
+    def do_headers_without_end(self, body, _):
+        self.send_response(200)
+        for i in range(1000):
+            self.send_header(f"X-{i}", "x" * 1000)
+        self.end_headers()
+
+    def do_twice(self, body, name):
+        """The file, the second time it is asked for."""
+        if self.server.asked.count(self.path) > 1:
+            self.do_good(body, name)
+        else:
+            self.do_broken(body, name)
 
     def do_silent(self, body, _):
         self.server.let_go.wait(60)

@@ -7,18 +7,21 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-import requests
 
 from numlp.data import download
-from numlp.data.download import RemoteFile, fetch, sha256_of
+from numlp.data.download import Patience, RemoteFile, fetch, sha256_of
 from numlp.errors import DownloadError
 
 NAME = "train-images-idx3-ubyte.gz"
 BODY = random.Random(0).randbytes(12_345)
 FILE = RemoteFile(NAME, len(BODY), hashlib.sha256(BODY).hexdigest())
+LARGE_BODY = random.Random(1).randbytes(1 << 20)  # many chunks, to be killed between
+LARGE = RemoteFile("large", len(LARGE_BODY), hashlib.sha256(LARGE_BODY).hexdigest())
 SIZED = "expected 12,345"
 
 BAD = {
@@ -42,6 +45,9 @@ BAD = {
     "circle": "got HTTP status 302",
     "hangs-up": "no connection",
     "no-http": "no connection",
+    "rubbish-encoding": "got other bytes, SHA256 mismatch",
+    "headers-without-end": "no connection",
+    "reset": f"got [0-9]+ bytes application/gzip, {SIZED}; the connection was cut|no connection",
 }
 GOOD = ("good", "unsized", "labelled", "chunked", "to-good")
 
@@ -84,7 +90,8 @@ def test_fetch_goes_on_to_the_next_mirror(served, tmp_path, lines, behaviour):
     bad, good = served.mirror(behaviour), served.mirror("good")
     assert fetch(FILE, [bad, good], tmp_path) == tmp_path / NAME
     assert_has(tmp_path)
-    assert lines() == [f"{NAME} from {host(bad)}: {BAD[behaviour]}; trying mirror 2/2"]
+    (line,) = lines()
+    assert re.fullmatch(rf"{NAME} from {host(bad)}: ({BAD[behaviour]}); trying mirror 2/2", line)
 
 
 def test_fetch_goes_on_when_nobody_listens(served, closed_port, tmp_path, lines):
@@ -110,18 +117,65 @@ def test_fetch_refuses_a_certificate_it_cannot_trust(served, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(("behaviour", "reason"), [("stall", "got [0-9]+ bytes .*; no more came"), ("silent", "no answer")])
-def test_fetch_does_not_wait_for_ever(served, tmp_path, monkeypatch, lines, behaviour, reason):
-    real = requests.Session.get
+def test_fetch_does_not_wait_for_ever(served, tmp_path, patience, lines, behaviour, reason):
+    patience(silence=0.5)
+    try:
+        fetch(FILE, [served.mirror(behaviour), served.mirror("good")], tmp_path)
+    except DownloadError:  # on a machine under load even the good one may be late
+        pass
+    else:
+        assert_has(tmp_path)
+    # on a machine under load even the first bytes of `stall` may come late
+    assert re.search(rf": ({reason}|no answer) for 0.5 seconds; trying mirror 2/2", lines()[0])
 
-    def impatient(session, url, **options):  # only with the mirror that makes us wait
-        assert options["timeout"] == 30
-        return real(session, url, **{**options, "timeout": 0.3 if behaviour in url else 30})
 
-    monkeypatch.setattr(requests.Session, "get", impatient)
+@pytest.mark.parametrize("behaviour", ["drip", "drip-headers"])
+def test_fetch_hangs_up_on_a_mirror_that_drips(served, tmp_path, patience, lines, behaviour):
+    patience(attempt=1.5)
+    started = time.monotonic()
     fetch(FILE, [served.mirror(behaviour), served.mirror("good")], tmp_path)
     assert_has(tmp_path)
-    # on a machine under load even the first bytes of `stall` may come late
-    assert re.search(rf": ({reason}|no answer) for 30 seconds; trying mirror 2/2", lines()[0])
+    assert time.monotonic() - started < 30
+    assert lines() == [f"{NAME} from {host(served.mirror(''))}: time was up after 1.5 seconds; trying mirror 2/2"]
+
+
+def test_fetch_stops_when_the_time_for_all_mirrors_is_up(served, tmp_path, patience):
+    patience(total=0.5, tries=1000)
+    with pytest.raises(DownloadError, match=r"time was up after 0\.5 seconds$") as caught:
+        fetch(FILE, [served.mirror("missing"), served.mirror("drip")], tmp_path)
+    assert "got HTTP status 404" in str(caught.value)
+    assert len(served.server.asked) < 2000
+
+
+def test_fetch_is_patient_as_promised():
+    assert Patience() == (30, 600, 1800, 3, 1)
+
+
+def test_fetch_tries_each_mirror_three_times_with_growing_pauses(
+    served, closed_port, tmp_path, patience, lines, monkeypatch
+):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    patience(tries=3, pause=1)
+    missing, closed = host(served.mirror("")), host(closed_port)
+    with pytest.raises(DownloadError) as caught:
+        fetch(FILE, [served.mirror("missing"), closed_port], tmp_path)
+    assert str(caught.value) == (
+        f"{NAME}: must come from one of 2 mirrors, got none; "
+        f"{missing}: got HTTP status 404 (3 times); {closed}: no connection (3 times)"
+    )
+    assert [seconds for seconds in slept if seconds > 0.5] == [1, 2]
+    first = [f"{NAME} from {missing}: got HTTP status 404; trying mirror 2/2"]
+    then = [f"{NAME} from {closed}: no connection{after}" for after in ("; trying mirror 1/2 again in 1 s", "")]
+    again = [then[0].replace("1 s", "2 s")]
+    assert lines() == [*first, then[0], *first, *again, *first, then[1]]
+
+
+def test_fetch_succeeds_when_a_mirror_recovers(served, tmp_path, patience, lines):
+    patience(tries=3)
+    fetch(FILE, [served.mirror("twice")], tmp_path)
+    assert_has(tmp_path)
+    assert [line.split(": ")[1] for line in lines()] == ["got HTTP status 500; trying mirror 1/1 again in 0 s"]
 
 
 def test_fetch_tries_the_mirrors_in_order_and_lists_every_attempt(served, closed_port, tmp_path, lines):
@@ -169,19 +223,30 @@ def test_fetch_by_many_at_once_ends_with_one_whole_file(served, tmp_path):
     assert_has(tmp_path)
 
 
-def test_fetch_killed_on_the_way_leaves_no_file_under_the_name(served, tmp_path):
-    code = (
-        "import pathlib, sys; from numlp.data.download import *\n"
-        f"fetch(RemoteFile({NAME!r}, {FILE.size}, {FILE.sha256!r}), [sys.argv[1]], pathlib.Path(sys.argv[2]))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, served.mirror("stall"), tmp_path])
-    try:
-        assert served.server.stalled.wait(60)
-    finally:
-        process.kill()
-        process.wait()
-    assert not (tmp_path / NAME).exists()
-    assert fetch(FILE, [served.mirror("good")], tmp_path).read_bytes() == BODY
+def in_processes(deed, count, mirror, folder):
+    """Run fetch_in_processes.py and return what it prints."""
+    script = Path(__file__).with_name("fetch_in_processes.py")
+    command = [sys.executable, script, deed, str(count), mirror, folder, *map(str, LARGE)]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def test_fetch_in_8_processes_at_once_ends_with_one_whole_file(served, tmp_path):
+    served.server.files = {LARGE.name: LARGE_BODY}
+    in_processes("together", 8, served.mirror("pieces"), tmp_path)
+    assert os.listdir(tmp_path) == [LARGE.name] and sha256_of(tmp_path / LARGE.name) == LARGE.sha256
+
+
+KILLS = {"change": 20, "nightly": 50, "release": 500}
+
+
+def test_fetch_killed_at_random_instants_leaves_no_bad_file(served, tmp_path):
+    served.server.files = {LARGE.name: LARGE_BODY}
+    kills = KILLS[os.environ.get("NUMLP_FUZZ", "change")]
+    said = in_processes("kill", kills, served.mirror("pieces"), tmp_path)
+    assert os.listdir(tmp_path) == [LARGE.name] and sha256_of(tmp_path / LARGE.name) == LARGE.sha256
+    assert re.fullmatch(rf"{kills} kills: [0-9]+ after the end, [1-9][0-9]* in the middle of the body\n", said)
 
 
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):

@@ -1,5 +1,4 @@
 import random
-import re
 import struct
 import warnings
 import zlib
@@ -259,12 +258,27 @@ def test_read_png_truncated_in_its_data_is_an_error(save):
             read_png(path)
 
 
-def test_read_png_of_a_damaged_colour_profile_is_an_error(save):
-    """Pillow raises IndexError here."""
+EXTRAS = {
+    "damaged colour profile": [[b"iCCP", b"name\0"]],  # Pillow raises IndexError here
+    "text that unpacks to 64 MiB": [[b"zTXt", b"a%d\0\0" % i + zlib.compress(bytes(1 << 20))] for i in range(64)],
+    "film": [[b"acTL", struct.pack(">II", 1 << 31, 0)]],
+    "unknown and critical": [[b"EVIL", bytes(100)]],
+}
+
+
+@pytest.mark.parametrize("kind", EXTRAS)
+def test_read_png_shows_the_decoder_nothing_but_the_picture(save, kind):
     path = save(drawing())
+    expected, _ = read_png(path)
     parts = chunks(path.read_bytes())
-    path.write_bytes(joined([*parts[:-1], [b"iCCP", b"name\0"], parts[-1]]))
-    with pytest.raises(FormatError, match=re.escape("figure.png: file must be a whole PNG, got a damaged one")):
+    path.write_bytes(joined([parts[0], *EXTRAS[kind], *parts[1:]]))
+    assert (read_png(path)[0] == expected).all()
+
+
+def test_read_png_refuses_more_packed_bytes_than_a_picture_has(save, monkeypatch):
+    path = save(drawing())
+    monkeypatch.setattr("numlp.data.images._MAX_BYTES", 100)
+    with pytest.raises(FormatError, match=r"figure\.png: picture must have at most 100 bytes, got more"):
         read_png(path)
 
 

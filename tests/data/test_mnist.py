@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numlp.data import download, mnist
+from numlp.data import mnist
 from numlp.data.download import RemoteFile
 from numlp.data.idx import write_idx
 from numlp.data.mnist import NAMES, SOURCES, data_folder, load_mnist, locate
@@ -295,6 +295,28 @@ def test_load_mnist_takes_the_unpacked_file_beside_a_damaged_one(small):
     assert NAMES[Y] + ".bad" in small.files()
 
 
+@pytest.mark.parametrize("deed", ["moved", "replaced"])
+def test_load_mnist_gets_along_with_a_process_that_was_faster(small, served, monkeypatch, deed):
+    """It has moved the damaged file, or has even brought the right one, between our look and our deed."""
+    small.mirrors(served.mirror("good"))
+    small.put(*range(4))
+    path, right = small.folder / NAMES[Y], small.packed["mnist"][Y]
+    path.write_bytes(b"damaged")
+    real = Path.replace
+
+    def late(self, target):
+        if self == path:
+            path.unlink()
+            if deed == "replaced":
+                path.write_bytes(right)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    assert_right(small.load(), small)
+    assert path.read_bytes() == right
+    assert served.server.asked == ([] if deed == "replaced" else [f"/good/{NAMES[Y]}"])
+
+
 def test_load_mnist_names_a_damaged_file_it_cannot_move(small, monkeypatch):
     small.put()
     path = small.folder / NAMES[Y]
@@ -465,7 +487,3 @@ def test_load_mnist_of_the_real_files_without_validation_rows(mnist_folder):
     assert data.train.x.dtype == np.uint8
     assert data.validation.x.shape == (0, 784)
     assert data.train.y[:3].tolist() == [5, 0, 4]
-
-
-def test_fetch_waits_30_seconds_for_a_byte():
-    assert download._TIMEOUT == 30

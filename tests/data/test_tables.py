@@ -93,6 +93,42 @@ def test_read_csv_says_where_and_what_is_wrong(write, content, message):
     assert len(str(caught.value).replace(str(write(content)), "")) < 200
 
 
+@pytest.mark.parametrize(
+    ("cells", "count"),
+    [
+        (["n/a"], "1 such cell in the file"),
+        (["nan", "n/a", "inf", ""], "4 such cells in the file"),
+        (["x"] * 999, "999 such cells in the file"),
+        (["x"] * 5000, "more than 999 such cells in the file"),
+    ],
+)
+def test_read_csv_counts_what_is_not_finite_and_names_the_first(write, cells, count):
+    lines = ["age,size", *["1,2"] * 1040, *(f"{cell},3" for cell in cells), "4,5"]
+    with pytest.raises(FormatError) as caught:
+        read_csv(write("\n".join(lines) + "\n"))
+    message = f"data.csv line 1042 column 'age': {cells[0]!r} is not a finite number; {count}"
+    assert str(caught.value).endswith(message)
+
+
+def test_read_csv_holds_a_row_to_a_length_even_over_many_lines(write, monkeypatch):
+    monkeypatch.setattr("numlp.data.tables._MAX_ROW", 8)
+    assert read_csv(write("1,2,3,4\n5,6,7,8\n")).x.shape == (2, 4)
+    message = "row must have at most 8 characters, got more"
+    with pytest.raises(FormatError, match=f"data.csv line 2: {message}"):
+        read_csv(write("1,2,3,4\n5,6,7,88\n"))
+    with pytest.raises(FormatError, match=f"data.csv line 3: {message}"):
+        read_csv(write('"a\nb\ncde",2,3\n'))
+
+
+def test_read_csv_prints_nothing_that_drives_a_terminal(write):
+    with pytest.raises(FormatError) as caught:
+        read_csv(write("a\x1b[2J,b\n\x1b]0;x\x07,2\n"))
+    assert str(caught.value).isprintable()
+    with pytest.raises(ArgumentError) as caught:
+        split_target(read_csv(write("a\x1b[2J,b\n1,2\n")), "y", "data.csv")
+    assert str(caught.value) == "data.csv: target must be one of the columns (a\\x1b[2J, b), got 'y'"
+
+
 def test_read_csv_without_a_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_csv(tmp_path / "missing.csv")

@@ -82,7 +82,7 @@ def kernels_in_use() -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the warning says is what is returned
-            kernels.load()
+            kernels.choose()
     except (ImportError, NumlpError) as error:
         return "none", str(error)
     return kernels.status()

@@ -14,7 +14,7 @@ from numlp.data.images import read_png
 from numlp.data.mnist import SOURCES, data_folder, locate
 from numlp.data.splits import Split
 from numlp.data.tables import read_csv, split_target
-from numlp.errors import ArgumentError, FormatError, ShapeError
+from numlp.errors import ArgumentError, FormatError, ShapeError, printable
 
 Model = Annotated[Path, typer.Argument(help="A model file.")]
 
@@ -43,6 +43,7 @@ def evaluate(
         return
     print(f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.2%}  ({len(rows.x):,} rows: {note})")
     names = network.class_names or tuple(str(k) for k in range(network.n_out))
+    names = tuple(map(printable, names))  # they come from a file
     width = max(len(name) for name in names)
     columns = " ".join(f"{name[:6]:>6}" for name in names)
     print(f"rows: the right class; columns: what the model said\n{'':>{width}}  {columns}")
@@ -74,7 +75,7 @@ def predict(
     if not quiet:
         print(f"{source}: {note}", file=sys.stderr)
     for label, p in zip(labels, probabilities, strict=True):
-        print(f"{names[label]}\t{p[label]:.4f}")
+        print(f"{printable(names[label])}\t{p[label]:.4f}")
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """A picture of one drawn figure, as a row of pixels like those the network has learnt from."""
 
+import io
 import os
 import warnings
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from numlp.errors import FormatError
 
 _MAX_SIDE = 4096  # pixels
+_MAX_BYTES = 1 << 26  # of the packed picture
+_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_STRIP = 128  # rows turned into numbers at a time
 
 
 def read_png(path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28)) -> tuple[NDArray[np.float32], str]:
@@ -25,20 +29,24 @@ def read_png(path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28)) ->
     """
     grey = _grey(path)
     border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    dark_ink = border >= 0.5
-    ink = np.clip(border - grey if dark_ink else grey - border, 0, None)  # from the border, as paper is seldom pure white
-    if ink.max() < 0.1:
-        raise FormatError(f"{os.fspath(path)}: picture must show a figure, got one of even brightness {grey.mean():.2f}")
-    ink /= ink.max()
+    dark_ink = border >= 127.5
+    value = np.arange(256, dtype=np.float32)
+    # from the border, as paper is seldom pure white; a table, so that nothing but bytes is as large as the picture
+    ink = np.clip(border - value if dark_ink else value - border, 0, None)
+    strongest = ink[[grey.min(), grey.max()]].max()
+    if strongest < 25.5:
+        even = grey.mean() / 255
+        raise FormatError(f"{os.fspath(path)}: picture must show a figure, got one of even brightness {even:.2f}")
+    ink /= strongest
     kept = grey.shape == shape
-    frame = ink if kept else _centred(ink, shape)
+    frame = ink[grey] if kept else _centred(grey, ink, shape)
     background, pen = ("light", "dark") if dark_ink else ("dark", "light")
     size = "kept as it is" if kept else f"{grey.shape[1]}x{grey.shape[0]} scaled to {shape[1]}x{shape[0]}"
     return frame.reshape(1, -1).astype(np.float32), f"assumed {pen} ink on a {background} background, {size}"
 
 
-def _grey(path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Return the picture as (height, width) brightness in [0, 1]; what is transparent is white."""
+def _grey(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Return the picture as (height, width) brightness 0..255; what is transparent is white."""
     from PIL import Image, UnidentifiedImageError
 
     where = os.fspath(path)
@@ -47,10 +55,14 @@ def _grey(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            picture = Image.open(file, formats=["PNG"])  # no other decoder gets to see the bytes
+            picture = Image.open(_without_extras(file, where), formats=["PNG"])  # no other decoder gets to see the bytes
             if max(picture.size) > _MAX_SIDE:
                 raise FormatError(f"{limit} {picture.width}x{picture.height}")
-            layers = picture.convert("RGBA") if picture.mode != "I;16" else _from_16_bit(picture)
+            grey = np.empty((picture.height, picture.width), np.uint8)
+            for top in range(0, picture.height, _STRIP):
+                strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
+                grey[top : top + _STRIP] = _brightness(strip)
+            return grey
         except (FormatError, MemoryError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,33 +71,55 @@ def _grey(path: str | os.PathLike[str]) -> NDArray[np.float32]:
             raise FormatError(f"{where}: file must be a PNG, got something else") from error
         except Exception as error:  # damaged chunks make Pillow raise IndexError and others, none of them documented
             raise FormatError(f"{where}: file must be a whole PNG, got a damaged one: {error}") from error
-    white = Image.new("RGBA", layers.size, "white")
-    return np.asarray(Image.alpha_composite(white, layers).convert("L"), np.float32) / np.float32(255)
 
 
-def _from_16_bit(picture: Any) -> Any:
+def _without_extras(file: BinaryIO, where: str) -> BinaryIO:
+    """Return the chunks of a PNG that make the picture: texts, profiles and films may unpack to any size."""
+    size = os.fstat(file.fileno()).st_size
+    kept, length = [file.read(8)], 0
+    while len(head := file.read(8)) == 8:
+        n = min(int.from_bytes(head[:4], "big") + 4, size - file.tell())  # with its checksum; no more than there is
+        if head[4:] not in _CHUNKS:
+            file.seek(n, os.SEEK_CUR)
+            continue
+        length += n
+        if length > _MAX_BYTES:
+            raise FormatError(f"{where}: picture must have at most {_MAX_BYTES:,} bytes, got more")
+        kept += [head, file.read(n)]
+    return io.BytesIO(b"".join(kept))
+
+
+def _brightness(picture: Any) -> NDArray[np.uint8]:
+    """Return (height, width) brightness 0..255 of a picture of any mode, on white."""
     from PIL import Image
 
-    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGBA")
+    if picture.mode == "I;16":
+        return (np.asarray(picture) >> 8).astype(np.uint8)
+    layers = picture.convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("L"))
 
 
-def _centred(ink: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Cut to the ink, scale it into the frame, and put its centre of mass in the middle."""
+def _centred(grey: NDArray[np.uint8], ink: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[Any]:
+    """Cut a picture to its ink (a table from brightness), scale it into the frame, its centre of mass in the middle."""
     from PIL import Image
 
-    rows, columns = np.flatnonzero(ink.max(axis=1) > 0.2), np.flatnonzero(ink.max(axis=0) > 0.2)
-    figure = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # the table rises or falls: the most ink of a row is that of its darkest or of its brightest point
+    rows, columns = (np.flatnonzero(np.maximum(ink[grey.min(axis=axis)], ink[grey.max(axis=axis)]) > 0.2) for axis in (1, 0))
+    figure = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     box = min(shape) if min(shape) < 12 else round(min(shape) * 20 / 28)
     scale = box / max(figure.shape)
     height, width = (max(1, round(side * scale)) for side in figure.shape)
-    # as floating point numbers, because thin strokes of a large picture fade below 1/255
-    small = Image.fromarray(figure.astype(np.float32)).resize((width, height), Image.Resampling.LANCZOS)
-    figure = np.clip(np.asarray(small, np.float64), 0, None)  # Lanczos overshoots at edges
-    figure /= figure.max()
-    mass = figure.sum()
-    top = shape[0] / 2 - (figure.sum(axis=1) @ (np.arange(height) + 0.5)) / mass
-    left = shape[1] / 2 - (figure.sum(axis=0) @ (np.arange(width) + 0.5)) / mass
+    # as floating point numbers, because thin strokes of a large picture fade below 1/255; first across, in strips, then down
+    lanczos = Image.Resampling.LANCZOS
+    strips = (Image.fromarray(ink[figure[top : top + _STRIP]]) for top in range(0, len(figure), _STRIP))
+    narrow = np.concatenate([np.asarray(strip.resize((width, strip.height), lanczos)) for strip in strips])
+    small = Image.fromarray(narrow).resize((width, height), lanczos)
+    strength = np.clip(np.asarray(small, np.float64), 0, None)  # Lanczos overshoots at edges
+    strength /= strength.max()
+    mass = strength.sum()
+    top = shape[0] / 2 - (strength.sum(axis=1) @ (np.arange(height) + 0.5)) / mass
+    left = shape[1] / 2 - (strength.sum(axis=0) @ (np.arange(width) + 0.5)) / mass
     top, left = (round(np.clip(at, 0, room)) for at, room in ((top, shape[0] - height), (left, shape[1] - width)))
     frame = np.zeros(shape)
-    frame[top : top + height, left : left + width] = figure
+    frame[top : top + height, left : left + width] = strength
     return frame

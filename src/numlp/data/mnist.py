@@ -219,8 +219,13 @@ def _verified(folder: Path, dataset: str, i: int, offline: bool) -> Path | None:
         bad = path.with_name(path.name + ".bad")
         try:
             path.replace(bad)
+        except FileNotFoundError:  # another process was faster
+            continue
         except OSError as error:
             raise FormatError(f"{mismatch}; move it away, numlp cannot: {error.strerror}") from error
+        if sha256_of(bad) == expected:  # another process had just brought the right one
+            bad.replace(path)
+            return path
         _log.warning("%s; moved to %s, downloading again", mismatch, bad.name)
     return None
 

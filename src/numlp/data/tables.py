@@ -2,13 +2,17 @@
 
 import csv
 import os
+from array import array
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ArgumentError, FormatError
+from numlp.errors import ArgumentError, FormatError, printable
+
+_MAX_ROW = 1 << 20  # characters: a row is held as text, at up to 60 bytes a cell
+_MOST_COUNTED = 999
 
 
 class Table(NamedTuple):
@@ -23,28 +27,37 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
     So a header in which every name is a number ("0,1,2") is taken as a row: give one column a name with a letter.
 
-    Errors  FormatError naming line and column for what is not a finite number, a row of another length, an empty file or
-        one that is not UTF-8 text; OSError if it cannot be read.
+    Errors  FormatError naming line and column for what is not a finite number, with the count, a row of another length or
+        of more than 1,048,576 characters, an empty file or one that is not UTF-8 text; OSError if it cannot be read.
     """
     where = os.fspath(path)
     names: tuple[str, ...] = ()
-    rows: list[NDArray[np.float64]] = []
+    width, numbers = 0, array("d")  # 8 bytes a number, whatever the length of a row
+    first, bad = "", 0
     for line, cells in _lines(path, where):
         row = _numbers(cells)
-        if row is None and not rows and not names:
+        if row is None and not width:
             names = tuple(cell.strip() for cell in cells)
+            width = len(names)
             continue
-        width = len(names) or len(rows[0] if rows else cells)
+        width = width or len(cells)
         if len(cells) != width:
             raise FormatError(f"{where} line {line}: row must have {width} columns, got {len(cells)}")
         if row is None or not np.isfinite(row).all():
-            column = next(i for i, cell in enumerate(cells) if not _is_finite(cell))
-            name = names[column] if names else column + 1
-            raise FormatError(f"{where} line {line} column {name!r}: {cells[column][:40]!r} is not a finite number")
-        rows.append(row)
-    if not rows:
+            wrong = [i for i, cell in enumerate(cells) if not _is_finite(cell)]
+            name = names[wrong[0]][:40] if names else wrong[0] + 1
+            first = first or f"{where} line {line} column {name!r}: {cells[wrong[0]][:40]!r} is not a finite number"
+            bad += len(wrong)
+            if bad > _MOST_COUNTED:
+                break
+        elif not bad:
+            numbers.frombytes(row.tobytes())
+    if bad:
+        count = f"{bad}" if bad <= _MOST_COUNTED else f"more than {_MOST_COUNTED}"
+        raise FormatError(f"{first}; {count} such cell{'s' if bad > 1 else ''} in the file")
+    if not numbers:
         raise FormatError(f"{where}: file must have at least 1 row of numbers, got none")
-    return Table(np.stack(rows), names)
+    return Table(np.frombuffer(numbers).reshape(-1, width), names)
 
 
 def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -52,7 +65,7 @@ def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.floa
 
     Errors  ArgumentError listing the columns if there is none of that name, or more than one.
     """
-    columns = ", ".join(table.names) if table.names else "no names: the file has no header line"
+    columns = printable(", ".join(table.names)) if table.names else "no names: the file has no header line"
     if target not in table.names:
         raise ArgumentError(f"{where}: target must be one of the columns ({columns}), got {target!r}")
     if table.names.count(target) > 1:  # the other one would give the answer away
@@ -63,10 +76,23 @@ def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.floa
 
 def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells), without empty lines."""
+    taken = 0  # characters of the row being read, which may have many lines
+
+    def lines(file: TextIO) -> Iterator[str]:
+        nonlocal taken
+        while text := file.readline(_MAX_ROW + 1 - taken):
+            taken += len(text)
+            if taken > _MAX_ROW:
+                raise FormatError(
+                    f"{where} line {reader.line_num + 1}: row must have at most {_MAX_ROW:,} characters, got more"
+                )
+            yield text
+
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(lines(file), strict=True)
         try:
             for cells in reader:
+                taken = 0
                 if cells:
                     yield reader.line_num, cells
         except csv.Error as error:

@@ -1,9 +1,8 @@
 """The loops over numbers. `reference` is the specification: plain NumPy, one equation each; `fused` has faster twins.
 
-Every kernel is called by its name here, `kernels.relu(z, out)`, and is the reference's until `load` has chosen a table.
+Every kernel is called by its name here, `kernels.relu(z, out)`, and is the reference's until `choose` has chosen a table.
 """
 
-import importlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ _loaded = False
 _chosen = False  # whether the threads were chosen, by a caller of `threads` that is still inside
 
 
-def load() -> None:
+def choose() -> None:
     """Choose the table: `fused` if it works here, else `reference`, with one warning; NUMLP_KERNELS decides otherwise.
 
     Called when a network is built, because the import takes a fifth of a second.
@@ -87,7 +86,8 @@ def threads(sensible: int, chosen: int | None = None, deterministic: bool = Fals
 def _use_fused() -> None:
     """Import and try the fused kernels, and take them."""
     global _fused, _status
-    fused = importlib.import_module("numlp.kernels.fused")
+    from numlp.kernels import fused
+
     fused.try_out()
     _fused, _status = fused, ("fused", "Numba compiles them here")
     globals().update(fused.table(min(blas.usable_cpus(), DETERMINISTIC_PARTS)))
