@@ -201,7 +201,7 @@ ALLOWED = {
     "numlp.verification": {"importlib", "import_module"},  # `numlp verify module:name`: the user names a module of his own
     "numlp.kernels.fused.compiled": {"ctypes", "importlib"},  # where pip put TBB, which is loaded from there
     "numlp.kernels.fused.products": {"ctypes"},  # the addresses of the BLAS that NumPy has loaded
-    "numlp.cli.doctor": {"subprocess", "importlib", "import_module"},  # itself in another environment; its own list of packages
+    "numlp.cli.doctor": {"subprocess", "importlib", "import_module"},  # itself, elsewhere; versions
 }
 
 

@@ -95,6 +95,16 @@ def test_usable_cpus_are_the_whole_part_of_the_smallest_limit(
     assert blas.usable_cpus.__wrapped__() == cpus
 
 
+@pytest.mark.parametrize(
+    ("loadavg", "busy"),
+    [("0.50 0.40 0.30 1/200 4242\n", False), ("9.00 8.00 7.00 500/900 4242\n", True), ("", False)],
+)
+def test_cpus_are_busy_if_more_runs_than_is_left_free(loadavg: str, busy: bool, tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/loadavg").write_text(loadavg)
+    assert blas.cpus_are_busy(tmp_path) == busy
+
+
 def test_usable_cpus_are_at_least_one_here() -> None:
     assert 1 <= blas.usable_cpus() <= blas.cpu_limits()["affinity"]
 

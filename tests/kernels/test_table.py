@@ -146,7 +146,9 @@ def test_threads_that_only_one_caller_may_use_are_not_taken() -> None:
 
 # Where machine code is kept. Only the kernel that is tried out, because it is compiled anew in a copy of the package.
 
-ONE_KERNEL = "from numlp import kernels; kernels.choose(); print(kernels.status()[0], kernels.affine is kernels.reference.affine)"
+ONE_KERNEL = (
+    "from numlp import kernels; kernels.choose(); print(kernels.status()[0], kernels.affine is kernels.reference.affine)"
+)
 
 
 @pytest.fixture

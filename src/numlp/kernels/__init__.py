@@ -88,8 +88,8 @@ def _use_fused() -> None:
     global _fused, _status
     from numlp.kernels import fused
 
-    fused.try_out()
-    _fused, _status = fused, ("fused", "Numba compiles them here")
+    layer = fused.try_out()
+    _fused, _status = fused, ("fused", f"Numba compiles them here, for threads of {layer}")
     globals().update(fused.table(min(blas.usable_cpus(), DETERMINISTIC_PARTS)))
     # a forked child has none of the threads, and OpenMP would wait for them for ever
     if hasattr(os, "register_at_fork"):

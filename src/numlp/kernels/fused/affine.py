@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import FLAGS, kernel, total
+from numlp.kernels.fused.compiled import CAREFUL, FLAGS, kernel, total
 from numlp.kernels.fused.products import find_products
 
 # Products. Their addresses become symbols, because compiled code with an address in it could not be kept on disk. Integers
@@ -65,6 +65,12 @@ def _restore(before):
         _set_threads(before)
 
 
+# How a product is split. By inputs: part p multiplies its columns of x with its rows of W, the same rows whose gradient it
+# makes and whose step it takes, so that they never leave the cache of its core. The partial products must then be added, and
+# where they are large it is better to split the rows of x or the columns of W.
+_FEW = 2**18  # numbers in all partial products: a megabyte
+
+
 @njit(nogil=True)
 def _tile(n, o, parts, p):
     """Return (first row, last row, first column, last column) of part p: of the longer side, so that less is packed."""
@@ -78,33 +84,52 @@ def _one_row(x, W, scale, out):
     """out = scale x W, without packing W, which would take longer than the product."""
     out[:] = 0
     for i in range(len(x)):
-        z, row = x[i] * out.dtype.type(scale), W[i]
+        z = x[i] * out.dtype.type(scale)
         for j in range(len(out)):
-            out[j] += z * row[j]
+            out[j] += z * W[i, j]
+
+
+@njit(nogil=True, fastmath=CAREFUL)
+def _add(partial, b, rectify, first, last, out):
+    """Add the partial products, if any, and b to the rows of out, in order, and rectify."""
+    zero = out.dtype.type(0)
+    for i in range(first, last):
+        y = out[i]
+        for p in range(len(partial)):
+            if p == 0:
+                for j in range(len(y)):
+                    y[j] = partial[0, i, j]
+            else:
+                for j in range(len(y)):
+                    y[j] += partial[p, i, j]
+        if rectify:
+            for j in range(len(y)):
+                z = y[j] + b[j]
+                y[j] = zero if z < zero else z
+        else:
+            for j in range(len(y)):
+                y[j] += b[j]
 
 
 @kernel
 def affine(parts, x, W, b, scale, rectify, out):
     n, o = out.shape
-    wide, zero, threads = len(W), out.dtype.type(0), _limit()
+    wide, threads, by_inputs = len(W), _limit(), parts * n * o <= _FEW
+    partial = np.empty((parts if by_inputs else 0, n, o), out.dtype)
     for p in prange(parts):
+        first, last = wide * p // parts, wide * (p + 1) // parts
         top, bottom, left, right = _tile(n, o, parts, p)
-        if n == 1:
-            _one_row(x[0], W[:, left:right], scale, out[0, left:right])
+        if by_inputs and (n == 1 or first == last):
+            _one_row(x[0, first:last], W[first:last], scale, partial[p].reshape(-1))
+        elif by_inputs:
+            _gemm(_AS_IS, _AS_IS, n, o, last - first, scale, x[:, first:], wide, W[first:], o, partial[p], o)
         elif top < bottom and left < right:
             _gemm(
                 _AS_IS, _AS_IS, bottom - top, right - left, wide, scale, x[top:], wide, W[:, left:], o,
                 out[top:, left:], o,
             )  # fmt: skip
-        for i in range(top, bottom):
-            y, bias = out[i, left:right], b[left:right]
-            if rectify:
-                for j in range(len(y)):
-                    z = y[j] + bias[j]
-                    y[j] = zero if z < zero else z
-            else:
-                for j in range(len(y)):
-                    y[j] += bias[j]
+    for p in prange(parts):
+        _add(partial, b, rectify, n * p // parts, n * (p + 1) // parts, out)
     _restore(threads)
 
 

@@ -1,6 +1,7 @@
 """How a kernel is compiled, and the table of those there are."""
 
 import ctypes
+import os
 from collections.abc import Callable, Set
 from functools import cache, partial
 from importlib import metadata
@@ -9,6 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 from numba import njit
+
+from numlp import blas
 
 # not "nnan" and "ninf", which plain fastmath includes: NaN and infinity must come through
 CAREFUL = {"contract", "nsz"}
@@ -59,21 +62,32 @@ def limit_threads(n_threads: int) -> int:
     return before
 
 
-def try_out() -> None:
-    """Find threads, and compile (or load) and run the kernel that every network needs.
-
-    TBB is wanted, because its loops end when their work is done; those of OpenMP wait for all threads, also for one that
-    another process keeps from running, which on a busy machine costs milliseconds each.
+def try_out() -> str:
+    """Find threads, compile (or load) and run the kernel that every network needs, and return the name of the threads.
 
     Errors  RuntimeError if the loops would run on threads that only one caller at a time may use, or a product is wrong.
     """
-    _load_tbb()
+    _choose_threads()
     x, W, b, y = (np.ones(shape, np.float32) for shape in ((3, 2), (2, 3), 3, (3, 3)))
     table(2)["affine"](x, W, b, 0.5, True, y)
     if numba.threading_layer() == "workqueue":
         raise RuntimeError("Numba finds neither TBB nor OpenMP; `pip install tbb`, or install libgomp")
     if not (y == 2).all():
         raise RuntimeError(f"a product of ones gave {y.tolist()}, not 2 everywhere")
+    return str(numba.threading_layer())
+
+
+def _choose_threads() -> None:
+    """Prefer OpenMP where the CPUs are free, TBB where other programs keep them busy; Numba chooses once a process.
+
+    A loop of OpenMP waits for all its threads, and wakes them in a microsecond; where one of them is kept from its CPU by
+    another program, every loop waits for milliseconds. A loop of TBB ends when its work is done, whoever did it, but its
+    threads fall asleep between two loops, and the parts wander between the caches: a tenth slower on free CPUs, and
+    three to eight times faster on busy ones. NUMBA_THREADING_LAYER decides otherwise.
+    """
+    _load_tbb()
+    if "NUMBA_THREADING_LAYER" not in os.environ and not blas.cpus_are_busy():
+        numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
 def _load_tbb() -> None:
