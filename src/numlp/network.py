@@ -1,5 +1,6 @@
 """A stack of layers over one arena of parameters: forward, backward, predict."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -170,7 +171,8 @@ class Network:
         Errors  ShapeError, DTypeError, ArgumentError (NaN or infinite numbers) about x.
         """
         x = check_matrix(x, "predict", "x", self.n_in)
-        check_finite(x, "predict", "x")
+        if x.dtype.kind == "f" and not _surely_finite(x):
+            check_finite(x, "predict", "x")
         self.layers[0].check(x, "predict")
         if len(x) <= _FEW:
             return self.forward(x.astype(self.batch_dtype(x), copy=False)).copy()
@@ -254,6 +256,12 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics = metrics
     return network
+
+
+def _surely_finite(x: Array) -> bool:
+    """Whether the sum of squares is finite, one fast pass: then all numbers are; huge ones and NaN want a closer look."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x.flags.c_contiguous and math.isfinite(kernels.sum_of_squares(x.reshape(-1)))
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:
