@@ -261,7 +261,8 @@ def _rebuild(
 def _surely_finite(x: Array) -> bool:
     """Whether the sum of squares is finite, one fast pass: then all numbers are; huge ones and NaN want a closer look."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return x.flags.c_contiguous and math.isfinite(kernels.sum_of_squares(x.reshape(-1)))
+        known = x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+        return known and math.isfinite(kernels.sum_of_squares(x.reshape(-1)))
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:

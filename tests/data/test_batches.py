@@ -142,3 +142,12 @@ def test_batches_allocate_no_batch_in_a_steady_step(x_dtype):
         assert tracemalloc.get_traced_memory()[1] < 64_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", ">f4", ">i2", "bool", "int8", "uint64"])
+def test_batches_take_numbers_of_any_dtype(dtype):
+    x = np.arange(12).reshape(6, 2) % 2 if dtype == "bool" else np.arange(12).reshape(6, 2)
+    batches = Batches(x.astype(dtype), np.arange(6), 4, np.random.default_rng(0), np.float32)
+    for rows, target, _ in batches:
+        assert rows.dtype == np.float32
+        assert rows.tolist() == x[target].tolist()

@@ -12,6 +12,8 @@ from numlp.data.augment import Augmentation
 
 Array = NDArray[Any]
 
+_KNOWN = {np.dtype(code) for code in "?bBhHiIlLqQfd"}  # what every kernel takes
+
 
 class Batches:
     """Each iteration is one epoch: every row once, in an order drawn from `rng`, in batches of `batch_size`.
@@ -53,6 +55,8 @@ class Batches:
         weight: Array | None = None,
         augment: Augmentation | None = None,
     ) -> None:
+        if x.dtype not in _KNOWN:  # half precision, extended precision, another byte order
+            x = x.astype(dtype)
         # kernels and np.take want rows that lie in one piece
         self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         self._weight = weight
