@@ -238,7 +238,7 @@ def test_kernels_that_cannot_be_loaded_say_why(monkeypatch: pytest.MonkeyPatch) 
     def refuse() -> None:
         raise ImportError("not here")
 
-    monkeypatch.setattr(kernels, "load", refuse)
+    monkeypatch.setattr(kernels, "choose", refuse)
     assert doctor.kernels_in_use() == ("none", "not here")
 
 

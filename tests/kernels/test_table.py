@@ -81,7 +81,8 @@ def test_reference_is_used_if_asked_for_and_numba_is_not_loaded() -> None:
 @pytest.mark.parametrize("choice", ["fused", "auto", None])
 def test_fused_is_used_where_it_works(choice: str | None) -> None:
     variables = {"NUMLP_KERNELS": choice} if choice else {}
-    assert output(TRAIN, **variables) == ["fused; Numba compiles them here"]
+    (line,) = output(TRAIN, **variables)
+    assert line.startswith("fused; Numba compiles them here, for threads of ")
 
 
 def test_unknown_choice_is_refused_each_time_a_network_is_built() -> None:
@@ -97,7 +98,7 @@ NO_NUMBA = "import sys; sys.modules['numba'] = None\n"
 
 
 def test_reference_serves_with_one_warning_without_numba() -> None:
-    code = NO_NUMBA + TRAIN + "build()"
+    code = NO_NUMBA + TRAIN + "nl.Network([nl.Dense(2, 2)], rng=0)"
     reason = "import of numba halted; None in sys.modules"
     assert_reference_serves_with_one_warning(start(code), reason)
     assert_reference_serves_with_one_warning(start(code, NUMLP_KERNELS="auto"), reason)
@@ -125,7 +126,7 @@ compiler.compile_extra = fail
 
 @with_numba
 def test_reference_serves_with_one_warning_if_numba_cannot_compile(tmp_path: Path) -> None:
-    process = start(NO_COMPILER + TRAIN + "build()", NUMBA_CACHE_DIR=str(tmp_path))
+    process = start(NO_COMPILER + TRAIN + "nl.Network([nl.Dense(2, 2)], rng=0)", NUMBA_CACHE_DIR=str(tmp_path))
     assert_reference_serves_with_one_warning(process, "LLVM has no code for this processor")
 
 
@@ -181,10 +182,32 @@ def test_kernels_are_compiled_in_memory_if_nothing_can_be_written(read_only: Pat
     assert not list(tmp_path.rglob("*.nb?"))
 
 
+# The threads.
+
+
+@functools.cache
+def layers() -> list[str]:
+    """Return which of the two kinds of threads that Numba shares between callers there are."""
+    load = "import numlp.kernels.fused.compiled as compiled; compiled._load_tbb(); from numba.np.ufunc import {}pool"
+    return [layer for layer in ("omp", "tbb") if start(load.format(layer)).returncode == 0]
+
+
+@with_numba
+@pytest.mark.parametrize(("busy", "asked", "layer"), [(False, None, "omp"), (True, None, "tbb"), (False, "tbb", "tbb")])
+def test_threads_are_those_of_openmp_unless_cpus_are_busy_or_others_are_asked_for(
+    busy: bool, asked: str | None, layer: str
+) -> None:
+    if layer not in layers():
+        pytest.skip(f"Numba has no {layer} here")
+    variables = {"NUMBA_THREADING_LAYER": asked} if asked else {}
+    code = f"from numlp import blas; blas.cpus_are_busy = lambda: {busy}\n" + TRAIN
+    assert output(code, **variables) == [f"fused; Numba compiles them here, for threads of {layer}"]
+
+
 # Forks.
 
 FORK = """
-import multiprocessing
+import multiprocessing, os
 
 def work(queue):
     same = network.predict(x).tolist() == expected
@@ -193,7 +216,7 @@ def work(queue):
 network = build()
 train(network)
 expected = network.predict(x).tolist()
-assert kernels.status()[0] == "fused"
+assert kernels.status() == ("fused", "Numba compiles them here, for threads of " + os.environ["NUMBA_THREADING_LAYER"])
 context = multiprocessing.get_context("fork")
 queue = context.Queue()
 with kernels.threads(2):
@@ -209,9 +232,7 @@ print(child.exitcode, kernels.status()[0], network.predict(x).tolist() == expect
 @with_fork
 @pytest.mark.parametrize("layer", ["tbb", "omp"])
 def test_forked_child_predicts_and_trains_with_the_reference(layer: str) -> None:
-    ready = "from numba.np.ufunc import parallel; import numlp.kernels.fused.compiled as c; c._load_tbb();"
-    ready += f"from numba.np.ufunc import {layer}pool"
-    if start(ready).returncode:
+    if layer not in layers():
         pytest.skip(f"Numba has no {layer} here")
     process = start(NETWORK + FORK, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
     assert process.returncode == 0, process.stderr
@@ -219,17 +240,42 @@ def test_forked_child_predicts_and_trains_with_the_reference(layer: str) -> None
     assert process.stdout.splitlines() == [str((True, True, status, True)), "0 fused True"]
 
 
+@with_numba
+@with_fork
+def test_child_that_was_forked_inside_threads_keeps_the_reference_when_it_leaves_them() -> None:
+    code = (
+        NETWORK
+        + """
+import os
+
+network = build()
+with kernels.threads(2):
+    child = os.fork()
+if child == 0:
+    print(kernels.status()[0], kernels.relu is kernels.reference.relu, flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], kernels.status()[0])
+"""
+    )
+    process = start(code, NUMLP_KERNELS="fused", NUMBA_NUM_THREADS="2")
+    assert process.stdout.splitlines() == ["reference True", "0 fused"], process.stderr
+
+
 # Threads.
 
-MASKS = (
+# state() is (threads, parts): a sum of float32 tells by its last bits into how many parts it was split
+SPLIT = (
     NETWORK
     + """
 import numba, threading
 
 build()
+values = rng.normal(size=10_001).astype(np.float32)
+sums = {kernels._fused.KERNELS["sum_of_squares"](n, values): n for n in (1, 2, 3, 4, 8, 64)}
+assert len(sums) == 6
+
 def state():
-    table = {kernels.relu.args, kernels.affine.args}
-    return numba.get_num_threads(), *table
+    return numba.get_num_threads(), sums[kernels.sum_of_squares(values)]
 
 before = state()
 """
@@ -239,17 +285,17 @@ before = state()
 @with_numba
 def test_threads_leave_the_table_and_numba_as_they_were() -> None:
     code = (
-        MASKS
+        SPLIT
         + """
 assert before[0] == 4
 with kernels.threads(2):
-    assert state() == (2, (2,))
+    assert state() == (2, 2)
     with kernels.threads(3):
-        assert state() == (3, (3,))
-    assert state() == (2, (2,))
+        assert state() == (3, 3)
+    assert state() == (2, 2)
     with kernels.threads(1, deterministic=True):
-        assert state() == (1, (8,))
-    assert state() == (2, (2,))
+        assert state() == (1, 8)
+    assert state() == (2, 2)
 assert state() == before
 for options in ({}, {"chosen": 3}, {"deterministic": True}):
     try:
@@ -258,9 +304,9 @@ for options in ({}, {"chosen": 3}, {"deterministic": True}):
     except KeyError:
         assert state() == before
     with kernels.threads(2):
-        assert state() == (2, (2,))
+        assert state() == (2, 2)
 with kernels.threads(64):
-    assert state() == (4, (64,))
+    assert state() == (4, 64)
 assert state() == before
 """
     )
@@ -270,17 +316,17 @@ assert state() == before
 @with_numba
 def test_chosen_threads_win_over_what_is_sensible_inside() -> None:
     code = (
-        MASKS
+        SPLIT
         + """
 with kernels.threads(1, 3):
     with kernels.threads(2):
-        assert state() == (3, (3,))
+        assert state() == (3, 3)
     with kernels.threads(2, 4):
-        assert state() == (3, (3,))
-    assert state() == (3, (3,))
+        assert state() == (3, 3)
+    assert state() == (3, 3)
 with kernels.threads(2, deterministic=True):
     with kernels.threads(4):
-        assert state() == (2, (8,))
+        assert state() == (2, 8)
 assert state() == before
 seen = []
 class Look(nl.Callback):
@@ -289,7 +335,7 @@ class Look(nl.Callback):
         nl.evaluate(run.network, (x, y), progress=False)
         seen.append(state())
 nl.fit(build(), (x, y), epochs=1, n_threads=3, callbacks=[Look()], progress=False)
-assert set(seen) == {(3, (3,))}, seen
+assert set(seen) == {(3, 3)}, seen
 assert state() == before
 """
     )
@@ -299,7 +345,7 @@ assert state() == before
 @with_numba
 def test_threads_of_two_python_threads_that_overlap_leave_the_table_as_it_was() -> None:
     code = (
-        MASKS
+        SPLIT
         + """
 inside, leave = threading.Event(), threading.Event()
 
@@ -323,7 +369,7 @@ assert state() == before, state()
 @with_numba
 def test_prediction_in_another_thread_does_not_change_the_bytes_of_training() -> None:
     code = (
-        MASKS
+        SPLIT
         + """
 def digest(callbacks=()):
     network = nl.Network([nl.Dense(8, 64, "relu"), nl.Dense(64, 2)], rng=0)
@@ -424,6 +470,26 @@ print(len({trained(n_threads=n) for n in (1, 2, 4)}), kernels.status()[0])
     )
     # the last line: without it, bytes do depend on threads, and so the ones above say something
     assert output(code, NUMLP_KERNELS=table, NUMBA_NUM_THREADS="4") == ["1", "1", f"{3 if table == 'fused' else 1} {table}"]
+
+
+@pytest.mark.parametrize("table", tables())
+def test_rows_of_every_dtype_are_trained_on_as_if_they_were_converted_first(table: str) -> None:
+    code = (
+        TRAINED
+        + """
+rows = rng.integers(2, size=(300, 20))
+expected = trained(n_threads=1)
+for dtype in ("?", "i1", "u1", "<i4", ">i4", "u8", "f2", "<f4", ">f4", "<f8", ">f8", np.longdouble):
+    rows = rows.astype(dtype)
+    assert trained(n_threads=1) == expected, dtype
+plain = rows.astype(np.float32)
+rows = np.frombuffer(b"." + plain.tobytes(), np.uint8)[1:].view(np.float32).reshape(300, 20)
+assert not rows.flags.aligned and not rows.flags.writeable and trained(n_threads=1) == expected
+rows = np.asfortranarray(plain)
+assert trained(n_threads=1) == expected
+"""
+    )
+    assert output(code, NUMLP_KERNELS=table, NUMBA_NUM_THREADS="2") == []
 
 
 @with_numba

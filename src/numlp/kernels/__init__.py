@@ -4,6 +4,7 @@ Every kernel is called by its name here, `kernels.relu(z, out)`, and is the refe
 """
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ DETERMINISTIC_PARTS = 8  # parts of each loop, and so the most threads, where by
 _fused: ModuleType | None = None
 _status = ("reference", "no network has been built yet")
 _loaded = False
-_chosen = False  # whether the threads were chosen, by a caller of `threads` that is still inside
+_thread = threading.local()  # .chosen: whether the threads were chosen, by a caller of `threads` that is still inside
 
 
 def choose() -> None:
@@ -67,19 +68,17 @@ def threads(sensible: int, chosen: int | None = None, deterministic: bool = Fals
 
     Work is split into as many parts, or if `deterministic` into eight, whatever the number of threads.
     """
-    global _chosen
-    if _fused is None or _chosen:
+    if _fused is None or getattr(_thread, "chosen", False):
         yield
         return
     n_threads = chosen or sensible
-    fused, before, outer = _fused, _fused.limit_threads(n_threads), {name: globals()[name] for name in _fused.KERNELS}
-    globals().update(fused.table(DETERMINISTIC_PARTS if deterministic else n_threads))
-    _chosen = chosen is not None or deterministic
+    fused, outer, before = _fused, _fused.work.parts, _fused.limit_threads(n_threads)
+    fused.work.parts = DETERMINISTIC_PARTS if deterministic else n_threads
+    _thread.chosen = chosen is not None or deterministic
     try:
         yield
     finally:
-        _chosen = False
-        globals().update(outer)
+        _thread.chosen, fused.work.parts = False, outer
         fused.limit_threads(before)
 
 
@@ -90,7 +89,8 @@ def _use_fused() -> None:
 
     layer = fused.try_out()
     _fused, _status = fused, ("fused", f"Numba compiles them here, for threads of {layer}")
-    globals().update(fused.table(min(blas.usable_cpus(), DETERMINISTIC_PARTS)))
+    fused.Work.parts = min(blas.usable_cpus(), DETERMINISTIC_PARTS)  # for callers who do not say
+    globals().update(fused.table())
     # a forked child has none of the threads, and OpenMP would wait for them for ever
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: _use_reference("this process was forked"))

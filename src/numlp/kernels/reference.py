@@ -29,8 +29,8 @@ def blocks(shape: tuple[int, ...], size: int = _BLOCK) -> Iterator[slice]:
 # The affine map of a dense layer, with the one activation that costs a product's worth of time if it stands alone.
 
 
-def affine(x: Array, W: Array, b: Array, scale: float, rectify: bool, out: Array) -> None:
-    """z = s x W + b, s = `scale`; and where `rectify`, y = max(z, 0) in its place."""
+def affine(x: Array, W: Array, b: Array, scale: float, rectify: bool, out: Array, scratch: Array) -> None:
+    """z = s x W + b, s = `scale`; and where `rectify`, y = max(z, 0) in its place. `scratch` may be of any length."""
     np.matmul(x, W, out=out)
     if scale != 1:
         out *= scale

@@ -15,6 +15,8 @@ from numlp.initializers import find_initializer
 
 Array = NDArray[Any]
 
+_SCRATCH = 2**18  # numbers, a megabyte: what a kernel that splits the product may use besides
+
 
 class Layer:
     """One step of a network: (N, n_in) -> (N, n_out), and the way back.
@@ -203,11 +205,12 @@ class Dense(Layer):
         self._y = np.empty((batch_size, self.n_out), self.dtype)
         self._z = np.empty_like(self._y) if self._f.keeps_input else self._y
         self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
+        self._scratch = np.empty(min(_SCRATCH, 8 * self._y.size), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""
         self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
-        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z)
+        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, self._scratch)
         if not self._rectify:
             self._f.apply(z, y)
         return y

@@ -9,6 +9,8 @@ A compiled function has one argument more than its twin, the first: `parts`. `ta
 """
 
 from numlp.kernels.fused import affine, images, layers, optimizers, rows
-from numlp.kernels.fused.compiled import KERNELS, limit_threads, table, try_out
+from numlp.kernels.fused.compiled import KERNELS, Work, limit_threads, table, try_out, work
 
-__all__ = ["KERNELS", "affine", "images", "layers", "limit_threads", "optimizers", "rows", "table", "try_out"]
+__all__ = [
+    "KERNELS", "Work", "affine", "images", "layers", "limit_threads", "optimizers", "rows", "table", "try_out", "work",
+]  # fmt: skip

@@ -67,8 +67,7 @@ def _restore(before):
 
 # How a product is split. By inputs: part p multiplies its columns of x with its rows of W, the same rows whose gradient it
 # makes and whose step it takes, so that they never leave the cache of its core. The partial products must then be added, and
-# where they are large it is better to split the rows of x or the columns of W.
-_FEW = 2**18  # numbers in all partial products: a megabyte
+# where `scratch` is too small for them it is better to split the rows of x or the columns of W.
 
 
 @njit(nogil=True)
@@ -112,10 +111,11 @@ def _add(partial, b, rectify, first, last, out):
 
 
 @kernel
-def affine(parts, x, W, b, scale, rectify, out):
+def affine(parts, x, W, b, scale, rectify, out, scratch):
     n, o = out.shape
-    wide, threads, by_inputs = len(W), _limit(), parts * n * o <= _FEW
-    partial = np.empty((parts if by_inputs else 0, n, o), out.dtype)
+    wide, threads, by_inputs = len(W), _limit(), (1 < parts or n == 1) and parts * n * o <= len(scratch)
+    n_products = parts if by_inputs else 0
+    partial = scratch[: n_products * n * o].reshape(n_products, n, o)
     for p in prange(parts):
         first, last = wide * p // parts, wide * (p + 1) // parts
         top, bottom, left, right = _tile(n, o, parts, p)

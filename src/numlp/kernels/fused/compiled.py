@@ -2,8 +2,9 @@
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Set
-from functools import cache, partial
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -40,10 +41,27 @@ def kernel(
     return KERNELS[function.__name__]
 
 
-@cache
-def table(parts: int) -> dict[str, Callable[..., Any]]:
-    """Return the kernels by name, as they are called, each splitting its work into `parts`."""
-    return {name: partial(function, parts) for name, function in KERNELS.items()}
+class Work(threading.local):
+    """How the kernels that a Python thread calls are split."""
+
+    parts = 1
+
+
+work = Work()
+
+
+def table(parts: int | None = None) -> dict[str, Callable[..., Any]]:
+    """Return the kernels by name, as they are called, each splitting its work into `parts`, or if None `work.parts`."""
+    if parts is not None:
+        return {name: partial(function, parts) for name, function in KERNELS.items()}
+    return {name: _split(function) for name, function in KERNELS.items()}
+
+
+def _split(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        return function(work.parts, *arguments)
+
+    return call
 
 
 @njit(nogil=True, fastmath=CAREFUL)
@@ -68,8 +86,8 @@ def try_out() -> str:
     Errors  RuntimeError if the loops would run on threads that only one caller at a time may use, or a product is wrong.
     """
     _choose_threads()
-    x, W, b, y = (np.ones(shape, np.float32) for shape in ((3, 2), (2, 3), 3, (3, 3)))
-    table(2)["affine"](x, W, b, 0.5, True, y)
+    x, W, b, y, scratch = (np.ones(shape, np.float32) for shape in ((3, 2), (2, 3), 3, (3, 3), 18))
+    KERNELS["affine"](2, x, W, b, 0.5, True, y, scratch)
     if numba.threading_layer() == "workqueue":
         raise RuntimeError("Numba finds neither TBB nor OpenMP; `pip install tbb`, or install libgomp")
     if not (y == 2).all():

@@ -48,9 +48,12 @@ def hits(parts, y, labels):
     right = 0
     for i in range(len(y)):
         best = 0
-        for j in range(1, y.shape[1]):
+        for j in range(y.shape[1]):
             if y[i, j] > y[i, best]:
                 best = j
+            if y[i, j] != y[i, j]:  # NaN is the largest, as in argmax
+                best = j
+                break
         right += best == labels[i]
     return right
 
