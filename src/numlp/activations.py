@@ -46,9 +46,9 @@ def _kernels(name: str) -> tuple[Callable[[Array, Array], None], Callable[[Array
         getattr(kernels, name)(z, out)
 
     def backward(dy: Array, y: Array, out: Array) -> None:
-        getattr(kernels, name + "_backward")(dy, y, out)
+        getattr(kernels, f"{name}_backward")(dy, y, out)
 
-    apply.__doc__, backward.__doc__ = getattr(kernels, name).__doc__, getattr(kernels, name + "_backward").__doc__
+    apply.__doc__, backward.__doc__ = getattr(kernels, name).__doc__, getattr(kernels, f"{name}_backward").__doc__
     return apply, backward
 
 
