@@ -408,7 +408,7 @@ def kept(key: int, rate: float, shape: tuple[int, ...]) -> Array:
     places = np.empty(shape, bool)
     for i in range(places.size):
         h = murmur3_finalizer((murmur3_finalizer((i + key) % 2**32) + key // 2**32) % 2**32)
-        places.flat[i] = h >= rate * 2**32
+        places.flat[i] = h >= int(rate * 2**32)
     return places
 
 

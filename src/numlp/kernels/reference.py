@@ -191,12 +191,12 @@ def squared_error(y: Array, target: Array, losses: Array, dy: Array) -> None:
 def random_mask(key: int | np.integer[Any], rate: float, value: float, mask: Array) -> None:
     """mask_i = value with probability 1 - rate, else 0, by a hash of the place i and the 64 bits of `key`.
 
-        h_i = f(f(i + key mod 2^32) + key div 2^32) mod 2^32,  mask_i = value [h_i >= rate 2^32]
+        h_i = f(f(i + key mod 2^32) + key div 2^32) mod 2^32,  mask_i = value [h_i >= floor(rate 2^32)]
 
     f is the finalizer of MurmurHash3 (Appleby 2011). A number depends on its place alone, so that any part of the mask
     can be made by anybody, in any order.
     """
-    flat, threshold = mask.reshape(-1), np.uint32(min(round(rate * 2**32), 2**32 - 1))
+    flat, threshold = mask.reshape(-1), np.uint32(int(rate * 2**32))
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
     for start in range(0, flat.size, _BLOCK):
         h = np.arange(start, min(start + _BLOCK, flat.size)).astype(np.uint32)

@@ -40,7 +40,7 @@ def _hash(first, i, low, high):
 def random_mask(parts, key, rate, value, mask):
     flat, kept, none = mask.reshape(-1), mask.dtype.type(value), mask.dtype.type(0)
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
-    threshold, n = np.uint32(min(round(rate * 2**32), 2**32 - 1)), flat.size
+    threshold, n = np.uint32(int(rate * 2**32)), flat.size
     for p in prange(parts):
         first, last = n * p // parts, n * (p + 1) // parts
         m = flat[first:last]
@@ -52,7 +52,7 @@ def random_mask(parts, key, rate, value, mask):
 def dropout(parts, x, key, rate, mask, out):
     kept, none = mask.dtype.type(1 / (1 - rate)), mask.dtype.type(0)
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
-    threshold, n = np.uint32(min(round(rate * 2**32), 2**32 - 1)), mask.size
+    threshold, n = np.uint32(int(rate * 2**32)), mask.size
     for p in prange(parts):
         first, last = n * p // parts, n * (p + 1) // parts
         m, z, y = mask.reshape(-1)[first:last], x.reshape(-1)[first:last], out.reshape(-1)[first:last]
