@@ -197,9 +197,10 @@ def random_mask(key: int | np.integer[Any], rate: float, value: float, mask: Arr
     can be made by anybody, in any order.
     """
     flat, threshold = mask.reshape(-1), np.uint32(int(rate * 2**32))
+    size = _BLOCK // 3  # of the integers there are three temporaries, one of them twice as wide
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
-    for start in range(0, flat.size, _BLOCK):
-        h = np.arange(start, min(start + _BLOCK, flat.size)).astype(np.uint32)
+    for start in range(0, flat.size, size):
+        h = np.arange(start, min(start + size, flat.size)).astype(np.uint32)
         for part in (low, high):
             h += part
             h ^= h >> np.uint32(16)
@@ -207,7 +208,7 @@ def random_mask(key: int | np.integer[Any], rate: float, value: float, mask: Arr
             h ^= h >> np.uint32(13)
             h *= np.uint32(0xC2B2AE35)
             h ^= h >> np.uint32(16)
-        np.multiply(h >= threshold, flat.dtype.type(value), out=flat[start : start + _BLOCK])
+        np.multiply(h >= threshold, flat.dtype.type(value), out=flat[start : start + size])
 
 
 def dropout(x: Array, key: int | np.integer[Any], rate: float, mask: Array, out: Array) -> None:
