@@ -8,7 +8,9 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,13 @@ Make = Callable[["Numbers", int, int], Iterator[tuple[Arguments, str]]]
 
 DTYPES = ["float32", "float64"]
 ROWS, WIDTHS, PARTS = (1, 2, 7, 37), (1, 2, 7, 10, 33), (1, 2, 3, 8)
+
+
+def table(parts: int) -> dict[str, Callable[..., Any]]:
+    """Return the kernels with their first argument filled in."""
+    return {name: partial(kernel, parts) for name, kernel in fused.KERNELS.items()}
+
+
 CLOSE = {"float32": 5e-5, "float64": 1e-12}
 PLANTED = (np.nan, np.inf, -np.inf, 1e30, -1e30)
 EXACT = {
@@ -267,16 +276,19 @@ def test_every_fused_kernel_has_a_twin_in_the_reference_and_a_case_here() -> Non
 def test_fused_kernel_has_the_signature_of_its_twin_once_parts_are_filled_in(name: str) -> None:
     wanted = list(inspect.signature(vars(reference)[name]).parameters)
     assert list(inspect.signature(fused.KERNELS[name]).parameters) == ["parts", *wanted]
-    assert list(inspect.signature(fused.table(3)[name]).parameters) == wanted
+    assert list(inspect.signature(table(3)[name]).parameters) == wanted
     for arguments, outputs in cases(name, "float32", 2, 2):
         assert list(arguments) == wanted and set(outputs.split()) <= set(wanted)
 
 
-def test_table_splits_into_the_parts_it_was_asked_for() -> None:
+def test_table_splits_into_the_parts_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in fused.KERNELS:
+        monkeypatch.setitem(fused.KERNELS, name, lambda *arguments: arguments)
     for parts in PARTS:
-        table = fused.table(parts)
-        assert set(table) == set(fused.KERNELS)
-        assert {call.args for call in table.values()} == {(parts,)}
+        monkeypatch.setattr(fused.compiled, "work", SimpleNamespace(parts=parts))
+        calls = fused.table()
+        assert set(calls) == set(fused.KERNELS)
+        assert {call("x") for call in calls.values()} == {(parts, "x")}
 
 
 def test_no_compiled_function_assumes_that_there_is_no_nan_or_infinity() -> None:
@@ -300,7 +312,7 @@ def test_fused_kernel_agrees_with_its_twin_for_any_size_and_split(name: str, dty
         for number, (arguments, outputs) in enumerate(cases(name, dtype, n, o)):
             expected = run(vars(reference)[name], arguments, outputs)
             for parts in PARTS:
-                got = run(fused.table(parts)[name], arguments, outputs)
+                got = run(table(parts)[name], arguments, outputs)
                 assert_agree(got, expected, 0 if name in EXACT else CLOSE[dtype], (name, number, n, o, parts))
 
 
@@ -312,7 +324,7 @@ def test_fused_product_agrees_with_its_twin_where_rows_or_columns_are_split(part
     for n, o in [(300, 530), (530, 300)]:
         for number, (arguments, outputs) in enumerate(cases(name, dtype, n, o)):
             expected = run(vars(reference)[name], arguments, outputs)
-            assert_agree(run(fused.table(parts)[name], arguments, outputs), expected, CLOSE[dtype], (name, number, n, o))
+            assert_agree(run(table(parts)[name], arguments, outputs), expected, CLOSE[dtype], (name, number, n, o))
 
 
 @each_dtype
@@ -331,7 +343,7 @@ def test_fused_kernel_passes_nan_infinity_and_huge_numbers_on_as_its_twin_does(n
                     case, planted = arguments | {key: changed}, planted + 1
                     expected = run(vars(reference)[name], case, outputs)
                     what = (name, number, n, o, key, odd)
-                    assert_agree(run(fused.table(3)[name], case, outputs), expected, CLOSE[dtype], what)
+                    assert_agree(run(table(3)[name], case, outputs), expected, CLOSE[dtype], what)
     assert planted or name in {"one_hot", "pixels", "random_mask"}
 
 
@@ -342,7 +354,7 @@ def test_hits_agree_wherever_an_odd_number_stands(odd: float, dtype: str) -> Non
         y = Numbers(dtype)(3, 5)
         y[1, column] = odd
         labels = np.full(3, label)
-        assert fused.table(2)["hits"](y, labels) == reference.hits(y, labels), (column, label)
+        assert table(2)["hits"](y, labels) == reference.hits(y, labels), (column, label)
 
 
 @each_dtype
@@ -351,10 +363,10 @@ def test_fused_kernel_gives_the_same_in_the_place_of_an_input(name: str, dtype: 
     to, source = IN_PLACE[name]
     for n, o, parts in [(1, 1, 2), (7, 10, 3), (37, 33, 2)]:
         for number, (arguments, outputs) in enumerate(cases(name, dtype, n, o)):
-            expected = run(fused.table(parts)[name], arguments, outputs)
+            expected = run(table(parts)[name], arguments, outputs)
             own = {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in arguments.items()}
             own[to] = own[source]
-            fused.table(parts)[name](*own.values())
+            table(parts)[name](*own.values())
             got = expected | {key: own[key] for key in outputs.split()}
             # where memory overlaps, a loop may be compiled for one number at a time, and round a sum otherwise
             assert_agree(got, expected, 0 if name in EXACT else CLOSE[dtype], (name, number, n, o, parts))
@@ -364,7 +376,7 @@ def test_softmax_of_float32_is_exact_to_a_few_units_in_the_last_place() -> None:
     x = np.linspace(0, -87, 20_001, dtype=np.float32)
     z = np.stack([np.zeros_like(x), x], axis=1)
     q, losses, dz = np.zeros_like(z), np.empty_like(x), np.empty_like(z)
-    fused.table(2)["softmax_cross_entropy"](z, q, losses, dz)
+    table(2)["softmax_cross_entropy"](z, q, losses, dz)
     e = np.exp(x.astype(np.float64))
     np.testing.assert_allclose(dz[:, 1], e / (1 + e), rtol=4e-7)
     np.testing.assert_allclose(losses, np.log1p(e), rtol=4e-7, atol=1e-7)
@@ -375,10 +387,10 @@ def test_what_underflows_in_a_softmax_is_zero_or_as_small_as_it_is(dtype: str) -
     z = np.array([[0, -87.2, -87.4, -104, -700, -746, -1e30, -np.inf]], dtype)
     q, losses, dz = np.zeros_like(z), np.empty(1, dtype), np.empty_like(z)
     q[0, 0] = 1
-    fused.table(2)["softmax_cross_entropy"](z[:, :-1], q[:, :-1], losses, dz[:, :-1])
+    table(2)["softmax_cross_entropy"](z[:, :-1], q[:, :-1], losses, dz[:, :-1])
     np.testing.assert_allclose(dz[0, 1:-1], np.exp(z[0, 1:-1].astype(np.float64)), rtol=1e-5, atol=1.2e-38)
     assert (dz[0, 1:-1] >= 0).all() and losses.tolist() == [0]
-    fused.table(2)["softmax_cross_entropy"](z, np.zeros_like(z), losses, dz)
+    table(2)["softmax_cross_entropy"](z, np.zeros_like(z), losses, dz)
     assert dz[0, -1] == 0
 
 
@@ -386,14 +398,14 @@ def test_what_underflows_in_a_softmax_is_zero_or_as_small_as_it_is(dtype: str) -
 def test_batch_norm_is_not_fooled_by_a_large_mean(dtype: str) -> None:
     x = (1e4 + np.arange(37.0)[:, None]).astype(dtype)
     one = np.ones(1, dtype)
-    _, variance, _ = fused.table(3)["batch_norm"](x, one, one, 1e-5, np.empty_like(x), np.empty_like(x))
+    _, variance, _ = table(3)["batch_norm"](x, one, one, 1e-5, np.empty_like(x), np.empty_like(x))
     np.testing.assert_allclose(variance, np.arange(37.0).var(), rtol=1e-4)
 
 
 def test_kernels_of_a_batch_take_rows_that_cannot_be_written() -> None:
     x, out = Numbers("float32")(5, 4), np.empty((2, 4), np.float32)
     x.flags.writeable = False  # as of a file that is mapped into memory
-    fused.table(2)["gather"](x, np.array([4, 0]), out)
+    table(2)["gather"](x, np.array([4, 0]), out)
     assert out.tolist() == x[[4, 0]].tolist()
 
 
@@ -405,10 +417,10 @@ def test_kernels_of_a_batch_take_rows_that_cannot_be_written() -> None:
 def test_fused_kernel_gives_the_same_bytes_for_any_number_of_threads(name: str, dtype: str) -> None:
     for parts, (arguments, outputs) in itertools.product((3, 8), cases(name, dtype, 613, 33)):
         fused.limit_threads(1)
-        expected = bytes_of(run(fused.table(parts)[name], arguments, outputs))
+        expected = bytes_of(run(table(parts)[name], arguments, outputs))
         fused.limit_threads(2)
         for _ in range(10):
-            assert bytes_of(run(fused.table(parts)[name], arguments, outputs)) == expected
+            assert bytes_of(run(table(parts)[name], arguments, outputs)) == expected
 
 
 # The rest of the process.
@@ -418,7 +430,7 @@ def products(dtype: str) -> None:
     """Run the two kernels that hold the BLAS."""
     for name in ("affine", "affine_backward"):
         for arguments, _ in cases(name, dtype, 37, 33):
-            fused.table(3)[name](*arguments.values())
+            table(3)[name](*arguments.values())
 
 
 def blas_threads() -> list[int | None]:
@@ -457,7 +469,7 @@ HIGH_WATER = """
 import re, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_fused import CASES, Numbers, fused, np
+from test_fused import CASES, Numbers, np, table
 
 def resident(line):
     return int(re.search(line + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
@@ -467,10 +479,10 @@ for name, make in CASES.items():
         continue  # its images are smaller; test_augment.py
     for arguments, _ in make(Numbers("float32"), 4099, 256):  # 4.2 MB each
         for _ in range(2):
-            fused.table(2)[name](*arguments.values())
+            table(2)[name](*arguments.values())
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark falls to what is resident
         before = resident("VmRSS")
-        fused.table(2)[name](*arguments.values())
+        table(2)[name](*arguments.values())
         print(name, resident("VmHWM") - before)
 """
 

@@ -1,7 +1,7 @@
 """Numba twins of kernels of `reference`, with their names and meanings: faster because each passes over memory once.
 
-Each loop is split into `parts` of whole rows (or of a flat array), which the threads of OpenMP take; inside a part, a
-product is made by the BLAS on that one thread. So there is one pool of threads, and a product and the loops around it find
+Each loop is split into `parts` of whole rows (or of a flat array), which the threads of one pool take; inside a part, a
+product is made by the BLAS on that one thread. So no second pool is awake, and a product and the loops around it find
 their rows in the cache of the same core. What is summed over rows is summed in each part, then over the parts in order: the
 same `parts` give the same bytes, whatever the number of threads.
 

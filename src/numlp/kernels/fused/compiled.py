@@ -50,10 +50,8 @@ class Work(threading.local):
 work = Work()
 
 
-def table(parts: int | None = None) -> dict[str, Callable[..., Any]]:
-    """Return the kernels by name, as they are called, each splitting its work into `parts`, or if None `work.parts`."""
-    if parts is not None:
-        return {name: partial(function, parts) for name, function in KERNELS.items()}
+def table() -> dict[str, Callable[..., Any]]:
+    """Return the kernels by name, as they are called, each splitting its work into `work.parts`."""
     return {name: _split(function) for name, function in KERNELS.items()}
 
 
