@@ -19,7 +19,7 @@ SRC = Path(nl.__file__).parent
 # a module may import modules of its own line and of the lines above it; a folder stands for all its modules
 FLOORS = (
     ("numlp.version", "numlp.errors", "numlp.files", "numlp.progress", "numlp.blas"),
-    ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.kernels"),
+    ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.states", "numlp.kernels"),
     ("numlp.activations", "numlp.initializers"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
     ("numlp.network",),
@@ -33,7 +33,7 @@ OUTSIDE = {
     "numpy": "numlp",
     "numba": "numlp.kernels.fused",
     "llvmlite": "numlp.kernels.fused",
-    "safetensors": "numlp.checkpoint numlp.verification",
+    "safetensors": "numlp.checkpoint numlp.states numlp.verification",
     "sklearn": "numlp.data.digits",
     "scipy": "numlp.activations numlp.optimizers.lbfgs",
     "pooch": "numlp.data",

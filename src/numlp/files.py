@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` to `path`, atomically and durably.
+def replace_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:
+    """Write `parts`, one after the other, to `path`, atomically and durably.
 
     A temporary file in the same folder is written and flushed to the disk, renamed over `path`, and the folder
     flushed. The mode is that of the old file, else 0666 less the umask; a symbolic link is followed. On any
@@ -24,7 +24,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         mode = _mode_of(target)
         try:
-            _write(temporary, data, mode)
+            _write(temporary, parts, mode)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):  # what went wrong first is what the user must see
@@ -33,6 +33,20 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         _sync_folder(target.parent)
     except OSError as error:  # os.write and os.fsync name no path, os.open the temporary one
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in `folder` of processes of this machine that were killed before they could."""
+    for path in folder.glob(".numlp-*-*.tmp"):
+        number = path.name.split("-")[1]
+        if not number.isdecimal() or os.name == "nt":  # there, signal 0 would end the process
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (PermissionError, OverflowError):  # somebody else's process, or no name of ours
+            continue
 
 
 def _mode_of(target: Path) -> int | None:
@@ -46,15 +60,16 @@ def _mode_of(target: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _write(path: Path, data: bytes, mode: int | None) -> None:
+def _write(path: Path, parts: tuple[bytes | memoryview, ...], mode: int | None) -> None:
     """Write a new file and flush it, mode included, to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         if mode is not None:
             os.chmod(path, mode)
-        rest = memoryview(data)
-        while rest:  # one call writes at most 2 GiB
-            rest = rest[os.write(descriptor, rest) :]
+        for part in parts:
+            rest = memoryview(part)
+            while rest:  # one call writes at most 2 GiB
+                rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

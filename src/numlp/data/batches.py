@@ -66,6 +66,9 @@ class Batches:
         if full:
             self._x = self._x.astype(dtype, copy=False)
         rows = 0 if full and augment is None else self.batch_size
+        self.done = 0  # batches of the present epoch that were handed out
+        self._begin: dict[str, Any] | None = None  # the generator's state when the epoch began
+        self._resumed = False
         self._batch = np.empty((rows, *x.shape[1:]), dtype)
         self._target = np.empty((rows, *y.shape[1:]), y.dtype)
 
@@ -75,12 +78,15 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array | None]]:
         """Yield (x, y, weight or None) for each batch of one epoch."""
+        order = self._order()
         if self.batch_size == len(self._x):
-            x = self._x if self._augment is None else self._augment(self._x, self._rng, self._batch)
-            yield x, self._y, self._weight
+            if not self.done:
+                self.done = 1
+                x = self._x if self._augment is None else self._augment(self._x, self._rng, self._batch)
+                yield x, self._y, self._weight
             return
-        order = self._rng.permutation(len(self._x))
-        for start in range(0, len(order), self.batch_size):
+        for start in range(self.done * self.batch_size, len(order), self.batch_size):
+            self.done += 1
             rows = order[start : start + self.batch_size]
             n = len(rows)
             kernels.gather(self._x, rows, self._batch[:n])
@@ -89,3 +95,25 @@ class Batches:
             if self._augment is not None:
                 self._augment(self._batch[:n], self._rng, self._batch[:n])
             yield self._batch[:n], self._target[:n], None if self._weight is None else self._weight[rows]
+
+    def _order(self) -> Array:
+        """Draw the order of an epoch; of a resumed one, draw it again and leave the generator as it is."""
+        full = self.batch_size == len(self._x)
+        now = self._rng.bit_generator.state
+        resumed, self._resumed = self._resumed and self._begin is not None, False
+        if resumed:
+            self._rng.bit_generator.state = self._begin
+        else:
+            self.done, self._begin = 0, now
+        order = np.arange(0) if full else self._rng.permutation(len(self._x))
+        if resumed:
+            self._rng.bit_generator.state = now
+        return order
+
+    def state(self) -> dict[str, Any]:
+        """Return where the present epoch is: the batches done, and the generator's state from which its order was drawn."""
+        return {"done": self.done, "begin": self._begin}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Let the next iteration be the rest of the epoch in which `state` was taken; it draws no number of its own."""
+        self.done, self._begin, self._resumed = int(state["done"]), state["begin"], True

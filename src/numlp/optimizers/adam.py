@@ -185,7 +185,8 @@ class NAdam(AdamW):
     """
 
     n_scratch = 2
-    _product: float  # M of equation (1)
+    number_names = (*Optimizer.number_names, "_product")
+    _product = 1.0  # M of equation (1)
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """What every optimizer has - the rate of the step, clipping, decay, factors for some parameters - and the plainest rule."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Optimizer:
     """
 
     state_names: tuple[str, ...] = ()
+    number_names: tuple[str, ...] = ("n_steps", "rate", "scale")  # what else changes from step to step
     n_scratch = 1  # arrays as long as the parameters that the rule computes in
     weight_decay: float | Schedule = 0.0
 
@@ -101,6 +103,23 @@ class Optimizer:
         for part, factor in self._rates:
             state = [getattr(self, name)[part] for name in self.state_names]
             self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes from step to step, for `restore`: views of the arrays, and numbers."""
+        return {name: getattr(self, name) for name in (*self.state_names, *self.number_names)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on, after `start`, from where `state` was taken.
+
+        Errors  ValueError if an array has another shape or dtype.
+        """
+        for name in self.state_names:
+            own, saved = getattr(self, name), np.asarray(state[name])
+            if saved.shape != own.shape or saved.dtype != own.dtype:
+                raise ValueError(f"{name} must be {own.dtype} of shape {own.shape}, got {saved.dtype} of {saved.shape}")
+            own[...] = saved
+        for name in self.number_names:
+            setattr(self, name, type(getattr(self, name))(state[name]))
 
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
         """Apply the rule to a part of the parameters; `state` in the order of `state_names`."""
