@@ -116,3 +116,15 @@ def test_epoch_goes_on_exactly_within_and_draws_nothing_anew(batch_size: int | N
     other.bit_generator.state = rng.bit_generator.state
     seen += [part + rows(second, other), rows(second, other)]
     assert seen == expected
+
+
+@pytest.mark.parametrize("make", [nl.EarlyStopping, nl.MovingAverage, nl.ReduceOnPlateau])
+def test_state_of_a_callback_goes_through_a_file(make: Any, tmp_path: Path) -> None:
+    data = nl.load_digits()
+    first, second = make(), make()
+    net = nl.Network([nl.Dense(64, 10)], rng=0)
+    nl.fit(net, data.train, validation=data.validation, epochs=2, callbacks=[first])
+    write_state(tmp_path / "s", first.state())
+    second.restore(read_state(tmp_path / "s"))
+    assert first.state_names and same(first.state(), second.state())
+    assert set(first.state()) == {name for name in vars(first) if name.startswith("_")} - {"_sign", "_scratch"}

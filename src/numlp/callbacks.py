@@ -62,7 +62,19 @@ class Callback:
     """What training tells its listeners: override any of the seven events.
 
     Each event is told the `Run`. Callbacks are called in the order given to `fit`; what one raises ends the training.
+    What changes from step to step, and is no constructor argument, is an attribute named in `state_names`.
     """
+
+    state_names: tuple[str, ...] = ()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes during a training, for `restore`."""
+        return {name: getattr(self, name) for name in self.state_names}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on, after `on_fit_begin`, from where `state` was taken."""
+        for name in self.state_names:
+            setattr(self, name, state[name])
 
     def on_fit_begin(self, run: Run) -> None:
         """Before the first step; the place to check settings."""
@@ -119,6 +131,8 @@ class EarlyStopping(Callback):
     >>> history.best_epoch == len(history) - 3
     True
     """
+
+    state_names = ("_best", "_snapshot")
 
     def __init__(self, patience: int = 5, monitor: str = "validation_loss", min_delta: float = 0.0) -> None:
         self.patience = check_count(patience, "EarlyStopping", "patience")
@@ -207,6 +221,8 @@ class MovingAverage(Callback):
     True
     """
 
+    state_names = ("_steps", "_raw", "_average")
+
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = check_number(decay, "MovingAverage", "decay", low=0, below=1)
 
@@ -214,6 +230,7 @@ class MovingAverage(Callback):
         """Forget an earlier training."""
         self._steps = 0
         self._raw: Any = None
+        self._average, self._scratch = run.network.snapshot(), run.network.snapshot()
 
     def on_epoch_begin(self, run: Run) -> None:
         """Go on from where training was."""
@@ -225,7 +242,7 @@ class MovingAverage(Callback):
         """Equation (1), as a running mean."""
         network = run.network
         if self._steps == 0:
-            self._average, self._scratch = network.snapshot(), network.snapshot()
+            self._average = network.snapshot()
         self._steps += 1
         share = (1 - self.decay) / (1 - self.decay**self._steps)
         for average, scratch, values in zip(self._average, self._scratch, (network.params, network.state), strict=True):
@@ -271,6 +288,8 @@ class ReduceOnPlateau(Callback):
     >>> history["learning_rate"][-1] < 2.0
     True
     """
+
+    state_names = ("_best", "_bad", "_cooling")
 
     def __init__(
         self,
