@@ -18,12 +18,12 @@ SRC = Path(nl.__file__).parent
 
 # a module may import modules of its own line and of the lines above it; a folder stands for all its modules
 FLOORS = (
-    ("numlp.version", "numlp.errors", "numlp.files", "numlp.progress", "numlp.blas"),
+    ("numlp.version", "numlp.errors", "numlp.files", "numlp.progress", "numlp.signals", "numlp.blas"),
     ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.states", "numlp.kernels"),
     ("numlp.activations", "numlp.initializers"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
     ("numlp.network",),
-    ("numlp.checkpoint", "numlp.callbacks", "numlp.gradients"),
+    ("numlp.checkpoint", "numlp.callbacks", "numlp.divergence", "numlp.resumption", "numlp.checkpointer", "numlp.gradients"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
     ("numlp.cli", "numlp.__main__"),

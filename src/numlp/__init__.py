@@ -2,6 +2,7 @@
 
 from numlp.callbacks import Callback, EarlyStopping, History, MaxNorm, MovingAverage, ReduceOnPlateau
 from numlp.checkpoint import load, save
+from numlp.checkpointer import Checkpointer
 from numlp.data.augment import Augmentation, Distortion
 from numlp.data.digits import load_digits
 from numlp.data.idx import read_idx, write_idx
@@ -106,6 +107,7 @@ __all__ = [
     "Augmentation",
     "BatchNorm",
     "Callback",
+    "Checkpointer",
     "Constant",
     "CosLog4",
     "Cosine",

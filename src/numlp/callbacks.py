@@ -1,6 +1,9 @@
 """What may listen to training: seven events, early stopping and the progress bar."""
 
+import operator
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +41,8 @@ class History:
 class Run:
     """The state of a training that callbacks see. Set `stop` to end it after the current step.
 
-    `epoch` counts from 1, `step` all steps from 1; `loss` and `accuracy` are the epoch's running means.
+    `epoch` counts from 1, `step` all steps from 1; `loss` and `accuracy` are the epoch's running means. Within an epoch
+    `epoch` is larger than `len(history)`. `resumed_from` is the checkpoint this training goes on from.
     """
 
     network: Network
@@ -52,28 +56,57 @@ class Run:
     loss: float = 0.0
     accuracy: float | None = None
     stop: bool = False
+    resumed_from: Path | None = None
+    signum: int | None = None  # the signal that asks for an end
+    totals: tuple[float, ...] = (0.0,) * 4  # of the epoch: weighted loss, its weight, rows that are right, all rows
+    started: float = 0.0  # time.perf_counter() when the epoch began
+    good: Any = None  # what the network was at `good_at`, the last time that everything was finite
+    good_at: str = ""
 
-    def interrupt(self) -> None:
-        """End training after the current step, because the user said so."""
-        self.stop = self.history.interrupted = True
+    @property
+    def is_within_epoch(self) -> bool:
+        """Whether an epoch has begun that has no record yet."""
+        return self.epoch > len(self.history)
+
+    def interrupt(self, signum: int) -> None:
+        """Remember that the user wants training to end after the current step."""
+        self.signum = signum
+
+    def begin_epoch(self) -> None:
+        """Keep what there is, and count an epoch of which nothing is known yet."""
+        self.good, self.good_at = self.network.snapshot(), f"after epoch {self.epoch}"
+        self.epoch, self.totals, self.started = self.epoch + 1, (0.0,) * 4, time.perf_counter()
+
+    def add(self, *figures: float) -> None:
+        """Add to `totals`, and take the means anew."""
+        self.totals = tuple(map(operator.add, self.totals, figures))
+        loss, mass, right, rows = self.totals
+        self.loss, self.accuracy = loss / (mass or 1), right / (rows or 1) if "accuracy" in self.monitors else None
+
+    def end_step(self) -> None:
+        """Count a step. A signal that comes later waits for the next one, so that every listener sees the same."""
+        self.step += 1
+        if self.signum is not None:
+            self.stop = self.history.interrupted = True
 
 
 class Callback:
     """What training tells its listeners: override any of the seven events.
 
     Each event is told the `Run`. Callbacks are called in the order given to `fit`; what one raises ends the training.
-    What changes from step to step, and is no constructor argument, is an attribute named in `state_names`.
+    One that changes what is learnt names in `state_names` its attributes, beside the constructor's arguments, that change
+    during a training, and keeps the arguments as attributes of the same name: a training can then go on from a checkpoint.
     """
 
-    state_names: tuple[str, ...] = ()
+    state_names: tuple[str, ...] | None = None  # None: it only looks on
 
     def state(self) -> dict[str, Any]:
-        """Return all that changes during a training, for `restore`."""
-        return {name: getattr(self, name) for name in self.state_names}
+        """Return what changes during a training, for `restore`."""
+        return {name: getattr(self, name) for name in self.state_names or ()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on, after `on_fit_begin`, from where `state` was taken."""
-        for name in self.state_names:
+        for name in self.state_names or ():
             setattr(self, name, state[name])
 
     def on_fit_begin(self, run: Run) -> None:
@@ -98,7 +131,7 @@ class Callback:
         """After the last epoch, also when training was stopped or interrupted; not after an error."""
 
 
-def _check_monitor(monitor: str, run: Run, where: str) -> None:
+def check_monitor(monitor: str, run: Run, where: str) -> None:
     """Raise unless the records will have the figure."""
     if monitor not in run.monitors:
         raise ArgumentError(
@@ -142,7 +175,7 @@ class EarlyStopping(Callback):
 
     def on_fit_begin(self, run: Run) -> None:
         """Check that the monitored figure will exist, and forget an earlier training."""
-        _check_monitor(self.monitor, run, "EarlyStopping")
+        check_monitor(self.monitor, run, "EarlyStopping")
         self._best = float("inf")
         self._snapshot: Any = None
 
@@ -183,6 +216,8 @@ class MaxNorm(Callback):
     >>> bool(np.linalg.norm(network.layers[0].W, axis=0).max() < 1.00001)
     True
     """
+
+    state_names = ()
 
     def __init__(self, c: float) -> None:
         self.c = check_number(c, "MaxNorm", "c", above=0)
@@ -313,7 +348,7 @@ class ReduceOnPlateau(Callback):
 
     def on_fit_begin(self, run: Run) -> None:
         """Check that there is a figure and a rate, and forget an earlier training."""
-        _check_monitor(self.monitor, run, "ReduceOnPlateau")
+        check_monitor(self.monitor, run, "ReduceOnPlateau")
         if isinstance(run.optimizer, LBFGS):
             raise ArgumentError("ReduceOnPlateau: optimizer must have a learning rate, got LBFGS")
         self._best, self._bad, self._cooling = self._sign * np.inf, 0, 0

@@ -5,26 +5,32 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-def replace_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:
-    """Write `parts`, one after the other, to `path`, atomically and durably.
+
+def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview], size: int | None = None) -> None:
+    """Write `data`, at once or part by part, to `path`, atomically and durably.
 
     A temporary file in the same folder is written and flushed to the disk, renamed over `path`, and the folder
     flushed. The mode is that of the old file, else 0666 less the umask; a symbolic link is followed. On any
     failure before the rename the old file is as it was and no temporary file stays; if only the last step fails,
     the new file is in place, whole, but might not outlive a power failure.
 
-    Errors  OSError with errno and path; also for a path that is there and is no regular file.
+    Errors  OSError with errno and path, and where there is no room, the bytes needed, if `size` tells them for parts; also
+        for a path that is there and is no regular file.
     """
+    if isinstance(data, bytes):
+        data, size = [data], len(data)
     target = Path(os.path.realpath(path))
     # a short name, because that of the target may already be as long as the file system allows
     temporary = target.with_name(f".numlp-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         mode = _mode_of(target)
         try:
-            _write(temporary, parts, mode)
+            _write(temporary, data, mode)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):  # what went wrong first is what the user must see
@@ -32,7 +38,8 @@ def replace_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> No
             raise
         _sync_folder(target.parent)
     except OSError as error:  # os.write and os.fsync name no path, os.open the temporary one
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        needed = f"; {size:,} bytes are needed" if size and error.errno in _NO_ROOM else ""
+        raise OSError(error.errno, f"{error.strerror}{needed}", os.fspath(path)) from error
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -60,7 +67,7 @@ def _mode_of(target: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _write(path: Path, parts: tuple[bytes | memoryview, ...], mode: int | None) -> None:
+def _write(path: Path, parts: Iterable[bytes | memoryview], mode: int | None) -> None:
     """Write a new file and flush it, mode included, to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:

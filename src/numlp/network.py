@@ -210,6 +210,10 @@ class Network:
         """Return the dtype in which rows of `x` enter: their own if the first layer takes it, else the network's."""
         return x.dtype if self.layers[0].accepts(x.dtype) else self.dtype
 
+    def is_finite(self) -> bool:
+        """Whether parameters and state are finite numbers."""
+        return all(_surely_finite(a) or bool(np.isfinite(a).all()) for a in (self.params, self.state))
+
     def snapshot(self) -> tuple[Array, Array]:
         """Return copies of parameters and state, for `restore`."""
         return self.params.copy(), self.state.copy()

@@ -11,7 +11,8 @@ from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, DTypeError, check_choice
 from numlp.network import Network
 from numlp.progress import progress_bar
-from numlp.training import evaluate, interruptible
+from numlp.signals import interruptible
+from numlp.training import evaluate
 
 Trainer = Callable[..., Network]
 
@@ -85,8 +86,8 @@ def search(
     if not names or not settings:
         raise ArgumentError("search: grid must hold at least 1 setting, got none")
     trials: list[dict[str, Any]] = []
-    interrupts: list[bool] = []
-    with interruptible(lambda: interrupts.append(True)), progress_bar(len(settings) + 1, "search", progress) as bar:
+    interrupts: list[int] = []
+    with interruptible(interrupts.append), progress_bar(len(settings) + 1, "search", progress) as bar:
         for setting in settings:
             trial = _try(train_one, data, setting)
             if interrupts and trials:  # a trial cut short is no fair one

@@ -1,9 +1,9 @@
 """A nested dict of numbers, texts and arrays as one file that knows whether it is whole.
 
-    file     a safetensors file; its metadata has `numlp_checkpoint`, the format, and `sha256`
+    file     a safetensors file; its metadata has `numlp_checkpoint`, the format, and `tag`, for who looks at the header only
     arrays   a tensor each, named by its path in the dict: optimizer.m
-    rest     JSON in the bytes of the tensor `plain`; an array is {"__tensor__": name} there
-    sha256   of all bytes of the file, with 64 zeros in the place of the digest itself
+    plain    the rest as JSON, in the bytes of a tensor; an array is {"__tensor__": name} there
+    sha256   the last tensor: the SHA-256 of all bytes before it
 
 A changed bit anywhere, or a byte less, is an error. Nothing in a file is ever executed.
 """
@@ -12,6 +12,8 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,31 +21,29 @@ from numpy.typing import NDArray
 
 from numlp.errors import CheckpointError
 from numlp.files import replace_file
-from numlp.tensors import parse_json, read_header, read_tensors
+from numlp.tensors import parse_json, read_header, read_tensors, to_header
 
 STATE_KEY = "numlp_checkpoint"
 FORMAT = "1"
 
 _ARRAY = "__tensor__"
 _PLAIN = "plain"
-_ZEROS = "0" * 64
+_DIGEST = "sha256"
 
 
-def write_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
-    """Write `state` to `path`, atomically and durably, as `replace_file` does.
+def write_state(path: str | os.PathLike[str], state: dict[str, Any], tag: str = "") -> None:
+    """Write `state` to `path`, atomically and durably, as `replace_file` does; `read_tag` will find `tag`.
 
-    Errors  OSError with path and errno.
+    Errors  OSError with path, errno and, where there was no room, the bytes needed.
     """
-    from safetensors.numpy import save as to_bytes
-
     tensors: dict[str, NDArray[Any]] = {}
     plain = _without_arrays(state, "", tensors)
     tensors[_PLAIN] = np.frombuffer(json.dumps(plain, sort_keys=True).encode(), np.uint8)
-    data = to_bytes(tensors, metadata={STATE_KEY: FORMAT, "sha256": _ZEROS})
-    end = 8 + int.from_bytes(data[:8], "little")
-    digest = hashlib.sha256(data).hexdigest()
-    # the same length, so that only the header is written anew
-    replace_file(path, data[:end].replace(_field(_ZEROS), _field(digest), 1), memoryview(data)[end:])
+    tensors[_DIGEST] = np.zeros(hashlib.sha256().digest_size, np.uint8)
+    header = to_header(tensors, {STATE_KEY: FORMAT, "tag": tag})
+    arrays = [array for name, array in tensors.items() if name != _DIGEST]
+    size = len(header) + sum(array.nbytes for array in tensors.values())
+    replace_file(path, _with_digest([header, *(array.reshape(-1).view(np.uint8).data for array in arrays)]), size)
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -57,12 +57,13 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     content = io.BytesIO(data)
     header = read_header(content, len(data), where)
     found = header.metadata.get(STATE_KEY)
-    if found != FORMAT or _PLAIN not in header.entries:
+    if found != FORMAT or _PLAIN not in header.entries or list(header.entries)[-1] != _DIGEST:
         kind = "a model file" if "numlp" in header.metadata else f"format {found!r:.40}"
         raise CheckpointError(f"{where}: file must be a checkpoint of format {FORMAT}, got {kind}")
-    if _digest(data, header.begin, header.metadata.get("sha256", "")) != header.metadata.get("sha256"):
-        raise CheckpointError(f"{where}: file must have the SHA-256 it was written with, got another; it is damaged")
     tensors = read_tensors(content, header, where)
+    digest = tensors.pop(_DIGEST).tobytes()
+    if hashlib.sha256(memoryview(data)[: -len(digest) or None]).digest() != digest:
+        raise CheckpointError(f"{where}: file must have the SHA-256 it was written with, got another; it is damaged")
     plain = parse_json(tensors.pop(_PLAIN).tobytes().decode(errors="replace"), where, finite=False)
     if not isinstance(plain, dict):
         raise CheckpointError(f"{where}: content must be an object, got {type(plain).__name__}")
@@ -70,16 +71,24 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
-def _field(digest: str) -> bytes:
-    """Return the digest as it stands in a header."""
-    return f'"sha256":"{digest}"'.encode()
+def read_tag(path: str | os.PathLike[str]) -> str | None:
+    """Return the tag of a file that looks like one of `write_state`; None for any other, and where nothing can be read."""
+    try:
+        with open(path, "rb") as file:
+            header = read_header(file, os.fstat(file.fileno()).st_size, "")
+    except (CheckpointError, OSError):
+        return None
+    return header.metadata.get("tag") if STATE_KEY in header.metadata else None
 
 
-def _digest(data: bytes, end: int, digest: str) -> str:
-    """Return the SHA-256 of a file whose header ends at `end`, as it was before the digest was put in."""
-    content = hashlib.sha256(data[:end].replace(_field(digest), _field(_ZEROS), 1))
-    content.update(memoryview(data)[end:])
-    return content.hexdigest()
+def _with_digest(parts: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield the parts, and then their SHA-256, which is computed while the caller writes them."""
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(1) as thread:
+        for part in parts:
+            thread.submit(digest.update, part)
+            yield part
+    yield digest.digest()
 
 
 def _without_arrays(value: Any, path: str, tensors: dict[str, NDArray[Any]]) -> Any:

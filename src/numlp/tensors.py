@@ -1,4 +1,4 @@
-"""Reading a safetensors file: every claim of its header is checked before anything else is read or allocated.
+"""Safetensors files: every claim of a header is checked before anything else is read or allocated.
 
     bytes 0-7   n, the length of the header, unsigned 64-bit, little-endian
     then        n bytes of JSON: {name: {"dtype", "shape", "data_offsets"}, ..., "__metadata__": {text: text}}
@@ -13,6 +13,7 @@ Source  Hugging Face, "Safetensors", section "Format", 2022.
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ _DTYPES = {
     "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
+_CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 _FIELDS = {"dtype", "shape", "data_offsets"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}")
 
@@ -98,6 +100,24 @@ def read_tensors(file: BinaryIO, header: Header, where: str) -> dict[str, NDArra
             raise CheckpointError(f"{where}: {name} must have {raw.size:,} bytes, got {read:,}; the file was cut off")
         tensors[name] = raw.view(entry.dtype).reshape(entry.shape)
     return tensors
+
+
+def to_header(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Return the header of a safetensors file whose numbers are those of `tensors`, in their order.
+
+    The arrays must be C-contiguous and little-endian; the header is as long as a multiple of 8.
+    """
+    content: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, array in tensors.items():
+        content[name] = {
+            "dtype": _CODES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [end, end := end + array.nbytes],
+        }
+    text = json.dumps(content, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def parse_json(text: str, where: str, *, finite: bool = True) -> Any:

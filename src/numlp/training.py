@@ -1,12 +1,11 @@
 """The training loop, and evaluation."""
 
 import math
+import os
 import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.callbacks import RECORD_KEYS, Callback, History, ProgressBar, Run
+from numlp.checkpointer import Checkpointer, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
+from numlp.divergence import diverged, gradients_are_finite
 from numlp.errors import (
     ArgumentError,
-    DivergenceError,
     DTypeError,
     check_count,
     check_finite,
@@ -30,6 +30,7 @@ from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
 from numlp.network import Network
 from numlp.optimizers import LBFGS, Adam, Optimizer
 from numlp.progress import progress_bar
+from numlp.signals import interruptible
 
 Array = NDArray[Any]
 Data = tuple[Any, Any] | tuple[Any, Any, Any]
@@ -46,6 +47,7 @@ def fit(
     batch_size: int | None = 128,
     augment: Augmentation | None = None,
     callbacks: Sequence[Callback] = (),
+    resume: str | os.PathLike[str] | None = None,
     progress: bool = True,
     n_threads: int | None = None,
     deterministic: bool = False,
@@ -53,7 +55,8 @@ def fit(
     """Train a network, in place: for each mini-batch, dL/dparams by backward, then one optimizer step.
 
     The optimizer starts anew; the network goes on from the weights it has. All arguments are checked before anything
-    is changed. Ctrl-C ends training after the current step, with a second one at once; what was learnt stays.
+    is changed. Ctrl-C ends training after the current step, with a second one at once; what was learnt stays. With a
+    `Checkpointer` that step is on the disk, and SIGTERM does the same and then exits with status 143.
 
     Parameters
     ----------
@@ -73,7 +76,10 @@ def fit(
     augment
         Changes the rows of each training batch, such as `Distortion()`; the training figures are those of changed rows.
     callbacks
-        Listeners, in order.
+        Listeners, in order; a `Checkpointer` hears last.
+    resume
+        A checkpoint, or the folder of a `Checkpointer`: its newest whole one, and none if it is empty. Training goes on from
+        there to the same bytes as without an interruption, given the same other arguments; a finished one is returned.
     progress
         Show a bar if stderr is a terminal.
     n_threads
@@ -87,8 +93,9 @@ def fit(
     History
         One record an epoch: loss, accuracy, learning rate, seconds, and of the validation data.
 
-    Errors  ShapeError, DTypeError, ArgumentError about an argument. DivergenceError if the loss or a parameter becomes
-        NaN or infinite: the network is then as it was after the last good epoch.
+    Errors  ShapeError, DTypeError, ArgumentError about an argument; CheckpointError if `resume` is damaged or of another
+        training. DivergenceError if the loss, a gradient or a parameter becomes NaN or infinite: the network is then as it
+        was after the last good epoch.
 
     Examples
     --------
@@ -104,17 +111,16 @@ def fit(
     n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
     loss = _check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
     optimizer = _check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
-    x, y, weight = _check_data(network, loss, train, "fit", warn=True)
+    listeners = _in_order([_check_part(callback, Callback, "callbacks") for callback in callbacks])
+    data = {"train": _check_data(network, loss, train, "fit", warn=True)}
     if validation is not None:
-        _check_data(network, loss, validation, "fit: validation")
-    if augment is not None:
-        _check_part(augment, Augmentation, "augment").check(x[:1].astype(network.batch_dtype(x)), "fit")
-    batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x), weight, augment)
-    if isinstance(optimizer, LBFGS):
-        epochs = optimizer.max_steps
-        _check_same_rows(len(x), batches, batch_size, augment)
+        data["validation"] = _check_data(network, loss, validation, "fit: validation")
+    batches = _batches(network, optimizer, *data["train"], batch_size, augment)
+    epochs = optimizer.max_steps if isinstance(optimizer, LBFGS) else epochs
     run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
-    listeners = [_check_part(callback, Callback, "callbacks") for callback in callbacks]
+    sensible = network.sensible_threads(batches.batch_size)
+    others = {"loss": loss, "augment": augment, **data}
+    restore = resumption(run, batches, listeners, resume, others, "any" if deterministic else n_threads or sensible)
 
     def notify(event: str) -> None:
         for listener in listeners:
@@ -124,19 +130,17 @@ def fit(
     optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
     network.loss, network.metrics = loss, {}
     network.reserve(batches.batch_size)
+    if restore():
+        return run.history
     with (
-        interruptible(run.interrupt),
-        kernels.threads(network.sensible_threads(batches.batch_size), n_threads, deterministic),
-        progress_bar(epochs * len(batches), "training", progress, unit="step") as bar,
+        interruptible(run.interrupt, *_signals(listeners)),
+        kernels.threads(sensible, n_threads, deterministic),
+        progress_bar(epochs * len(batches), "training", progress, unit="step", initial=run.step) as bar,
     ):
-        listeners += [ProgressBar(bar)] if bar is not None else []
-        if isinstance(optimizer, LBFGS):
-            _minimize(run, *next(iter(batches)), loss, notify, validation)
-        else:
-            while run.epoch < epochs and not run.stop:
-                _train_epoch(run, batches, loss, notify, validation)
-                notify("on_epoch")
+        listeners[:0] = [ProgressBar(bar)] if bar is not None else []
+        _train(run, batches, loss, notify, validation)
     notify("on_fit_end")
+    run.history.interrupted = run.signum is not None  # it may have come after the last step
     return run.history
 
 
@@ -146,45 +150,73 @@ def _monitors(loss: Loss, validation: Data | None) -> tuple[str, ...]:
     return tuple(key for key in keys if validation is not None or not key.startswith("validation"))
 
 
-def _check_same_rows(n: int, batches: Batches, batch_size: int | None, augment: Augmentation | None) -> None:
-    """Raise unless every step sees all rows, and the same: LBFGS compares the loss of one step with that of the next."""
+def _batches(
+    network: Network,
+    optimizer: Optimizer,
+    x: Array,
+    y: Array,
+    weight: Array | None,
+    batch_size: int | None,
+    augment: Augmentation | None,
+) -> Batches:
+    """Return the batches; for LBFGS, which compares the loss of one step with that of the next, a single one.
+
+    Errors  ShapeError, DTypeError, ArgumentError.
+    """
     if augment is not None:
-        raise ArgumentError(f"fit: augment must be None with LBFGS, which needs the same rows each step, got {augment}")
-    if len(batches) > 1:
-        raise ArgumentError(f"fit: batch_size must be None with LBFGS, which takes all {n} rows in a step, got {batch_size}")
+        _check_part(augment, Augmentation, "augment").check(x[:1].astype(network.batch_dtype(x)), "fit")
+    batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x), weight, augment)
+    if isinstance(optimizer, LBFGS):
+        if augment is not None:
+            raise ArgumentError(f"fit: augment must be None with LBFGS, which needs the same rows each step, got {augment}")
+        if len(batches) > 1:
+            raise ArgumentError(
+                f"fit: batch_size must be None with LBFGS, which takes all {len(x)} rows in a step, got {batch_size}"
+            )
+    return batches
+
+
+def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
+    """Train until the last epoch, or until something has stopped it."""
+    if isinstance(run.optimizer, LBFGS):
+        _minimize(run, *next(iter(batches)), loss, notify, validation)
+        return
+    while run.is_within_epoch or (run.epoch < run.epochs and not run.stop):
+        _train_epoch(run, batches, loss, notify, validation)
+        notify("on_epoch")
 
 
 def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
-    """Go once through the batches and append one record."""
+    """Go once through the batches, or the rest of them, and append one record."""
     network, optimizer = run.network, run.optimizer
-    started, good = time.perf_counter(), network.snapshot()
-    total, right, mass, rows = 0.0, 0.0, 0.0, 0.0
-    run.epoch += 1
-    notify("on_epoch_begin")
+    if not run.is_within_epoch:
+        run.begin_epoch()
+        notify("on_epoch_begin")
     # what overflows or becomes NaN here is found by the checks and reported as divergence
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for x, target, weight in batches:
             y = network.forward(x, training=True)
             value, dy = loss(y, target, weight)
             if not math.isfinite(value):
-                _diverged(run, good, x, value)
-            total, mass = total + (value + network.penalty()) * loss.total_weight, mass + loss.total_weight
-            right, rows = right + _hits(loss, y, target, weight), rows + _mass(y, weight)
+                raise diverged(run, x, value)
+            mass, right = loss.total_weight, _hits(loss, y, target, weight)
+            run.add((value + network.penalty()) * mass, mass, right, _mass(y, weight))
             network.backward(dy)
+            if not gradients_are_finite(network):
+                raise diverged(run, x, value)
             notify("on_gradients")
             optimizer.step(network.params, network.grads)
-            run.step += 1
-            run.loss, run.accuracy = total / (mass or 1), right / (rows or 1) if loss.classifies else None
+            run.end_step()
             notify("on_step")
             if run.stop:
                 break
-        if not np.isfinite(network.params).all():
-            _diverged(run, good, x, value)
-        _record(run, notify, validation, started)
+        if not network.is_finite():
+            raise diverged(run, x, value)
+        _record(run, notify, validation)
 
 
-def _record(run: Run, notify: Callable[[str], None], validation: Data | None, started: float) -> None:
-    """Append the figures of an epoch that began at `started`."""
+def _record(run: Run, notify: Callable[[str], None], validation: Data | None) -> None:
+    """Append the figures of an epoch."""
     notify("on_validation")
     record = {"epoch": run.epoch, "loss": run.loss}
     if run.accuracy is not None:
@@ -192,7 +224,8 @@ def _record(run: Run, notify: Callable[[str], None], validation: Data | None, st
     if validation is not None:
         figures = evaluate(run.network, validation, progress=False)
         record |= {f"validation_{name}": figure for name, figure in figures.items()}
-    run.history.records.append(record | {"learning_rate": run.optimizer.rate, "seconds": time.perf_counter() - started})
+    seconds = time.perf_counter() - run.started
+    run.history.records.append(record | {"learning_rate": run.optimizer.rate, "seconds": seconds})
 
 
 def _minimize(
@@ -205,8 +238,8 @@ def _minimize(
     validation: Data | None,
 ) -> None:
     """Train by L-BFGS on all rows: an iteration is an epoch of one step, and has one record."""
-    network, optimizer, good = run.network, run.optimizer, run.network.snapshot()
-    started, value, y = time.perf_counter(), 0.0, target
+    network, optimizer = run.network, run.optimizer
+    value, y = 0.0, target
 
     def objective(params: Array) -> tuple[float, Array]:
         nonlocal value, y
@@ -217,29 +250,28 @@ def _minimize(
         network.backward(dy)
         notify("on_gradients")
         if not (math.isfinite(value) and np.isfinite(network.grads).all()):
-            _diverged(run, good, x, value)
+            raise diverged(run, x, value)
         return value, network.grads.astype(np.float64)  # a copy: SciPy keeps it
 
     def after(params: Array) -> None:
-        nonlocal good, started
         network.params[...] = params
-        run.step, run.loss = run.step + 1, value
-        run.accuracy = _hits(loss, y, target, weight) / (_mass(y, weight) or 1) if loss.classifies else None
+        run.add(value, 1.0, _hits(loss, y, target, weight), _mass(y, weight))
+        run.end_step()
         notify("on_step")
-        _record(run, notify, validation, started)
+        _record(run, notify, validation)
         notify("on_epoch")
-        good, started = network.snapshot(), time.perf_counter()
+        run.begin_epoch()
         if run.stop:
             raise StopIteration
-        run.epoch += 1
         notify("on_epoch_begin")
 
+    if not run.is_within_epoch:
+        run.begin_epoch()
+        notify("on_epoch_begin")
     assert isinstance(optimizer, LBFGS)
-    run.epoch = 1
-    notify("on_epoch_begin")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         optimizer.minimize(objective, network.params, after)
-    network.restore(good)  # a last attempt of the line search may have led elsewhere
+    network.restore(run.good)  # a last attempt of the line search may have led elsewhere
     run.epoch = len(run.history)
 
 
@@ -304,6 +336,20 @@ def _check_part(part: Any, kind: type[Any], name: str) -> Any:
     return part
 
 
+def _in_order(listeners: list[Callback]) -> list[Callback]:
+    """Return the listeners with the Checkpointer, of which there may be one, at the end: it keeps what all others did."""
+    checkpointers = [listener for listener in listeners if isinstance(listener, Checkpointer)]
+    if len(checkpointers) > 1:
+        raise ArgumentError(f"fit: callbacks must hold at most 1 Checkpointer, got {len(checkpointers)}")
+    return [listener for listener in listeners if listener not in checkpointers] + checkpointers
+
+
+def _signals(listeners: list[Callback]) -> tuple[int, ...]:
+    """Return the signals that end training after the current step: SIGTERM if that step will be kept."""
+    keeps = any(isinstance(listener, Checkpointer) for listener in listeners)
+    return (signal.SIGINT, signal.SIGTERM) if keeps else (signal.SIGINT,)
+
+
 def _check_data(
     network: Network, loss: Loss, data: Any, where: str, warn: bool = False
 ) -> tuple[Array, Array, Array | None]:
@@ -329,45 +375,3 @@ def _check_data(
             stacklevel=3,
         )
     return x, y, weight
-
-
-def _diverged(run: Run, good: tuple[Array, Array], x: Array, value: float) -> None:
-    """Restore the last good weights and raise DivergenceError with what is known."""
-    network = run.network
-    place = "the loss"
-    for i, layer in enumerate(network.layers):
-        x = layer.forward(x, training=False)
-        if not np.isfinite(x).all():
-            place = f"layer {i} {layer}"
-            break
-    norm = float(np.linalg.norm(network.grads.astype(np.float64)))
-    network.restore(good)
-    rate = run.optimizer.rate
-    advice = "" if isinstance(run.optimizer, LBFGS) else f"a learning rate of {rate / 10:g}, and "
-    raise DivergenceError(
-        f"fit: loss must stay finite, got {value} at epoch {run.epoch}, step {run.step + 1}, first not finite in {place}, "
-        f"learning rate {rate:g}, last gradient norm {norm:.3g}; the network is as it was after epoch {run.epoch - 1}; "
-        f"try {advice}inputs near [-1, 1]"
-    )
-
-
-@contextmanager
-def interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first Ctrl-C into a call of `stop`; the second acts as usual. Nested uses all hear the first one."""
-    if threading.current_thread() is not threading.main_thread():  # only there may a handler be set
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(signum: int, frame: Any) -> None:
-        stop()
-        signal.signal(signal.SIGINT, before)
-        if callable(before) and before is not signal.default_int_handler:
-            before(signum, frame)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGINT) is handle:
-            signal.signal(signal.SIGINT, before)

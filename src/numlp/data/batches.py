@@ -1,7 +1,7 @@
 """Mini-batches: rows drawn in random order into buffers that are used again."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Batches:
             self._x = self._x.astype(dtype, copy=False)
         rows = 0 if full and augment is None else self.batch_size
         self.done = 0  # batches of the present epoch that were handed out
-        self._begin: dict[str, Any] | None = None  # the generator's state when the epoch began
+        self._begin: Mapping[str, Any] | None = None  # the generator's state when the epoch began
         self._resumed = False
         self._batch = np.empty((rows, *x.shape[1:]), dtype)
         self._target = np.empty((rows, *y.shape[1:]), y.dtype)
@@ -98,16 +98,16 @@ class Batches:
 
     def _order(self) -> Array:
         """Draw the order of an epoch; of a resumed one, draw it again and leave the generator as it is."""
-        full = self.batch_size == len(self._x)
-        now = self._rng.bit_generator.state
-        resumed, self._resumed = self._resumed and self._begin is not None, False
-        if resumed:
-            self._rng.bit_generator.state = self._begin
+        generator = self._rng.bit_generator
+        now, begin = generator.state, self._begin if self._resumed else None
+        if begin is not None:
+            generator.state = begin
         else:
             self.done, self._begin = 0, now
-        order = np.arange(0) if full else self._rng.permutation(len(self._x))
-        if resumed:
-            self._rng.bit_generator.state = now
+        self._resumed = False
+        order = np.arange(0) if self.batch_size == len(self._x) else self._rng.permutation(len(self._x))
+        if begin is not None:
+            generator.state = now
         return order
 
     def state(self) -> dict[str, Any]:

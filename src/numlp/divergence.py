@@ -1,0 +1,61 @@
+"""Numbers that are not finite: found before they get into a file or an answer, and told with what is known of them."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp.callbacks import Run
+from numlp.errors import DivergenceError
+from numlp.network import Network
+from numlp.optimizers import LBFGS
+
+Array = NDArray[Any]
+
+
+def gradients_are_finite(network: Network) -> bool:
+    """Whether the gradients of the biases are finite, a few hundred numbers that every bad dz reaches.
+
+    What they cannot show, a product x^T dz that overflows, makes the parameters and so the next loss not finite.
+    """
+    few = network.grads[network.n_weights :]
+    return math.isfinite(few.sum()) or bool(np.isfinite(few).all())  # the sum of large ones may overflow
+
+
+def diverged(run: Run, x: Array, value: float) -> DivergenceError:
+    """Restore the last good weights, and return an error that tells where the batch x, with the loss `value`, went wrong."""
+    network, rate = run.network, run.optimizer.rate
+    norm = float(np.linalg.norm(network.grads.astype(np.float64)))
+    if not math.isfinite(value):
+        what, got, place = "loss", str(value), _first_bad_output(network, x)
+    elif not np.isfinite(network.grads).all():  # the way back begins at the last layer
+        what, got, place = "gradient", str(norm), _first_bad(network, reversed([*enumerate(network.arena.gradients)]))
+    else:
+        what, got, place = "parameters", "NaN or infinite ones", _first_bad(network, enumerate(network.arena.values))
+    network.restore(run.good)
+    advice = ["inputs near [-1, 1]"]
+    if run.step and not isinstance(run.optimizer, LBFGS):
+        advice = [f"a learning rate of {rate / 10:g}", "clip_norm=1 in the optimizer", *advice]
+    return DivergenceError(
+        f"fit: {what} must stay finite, got {got} at epoch {run.epoch}, step {run.step + 1}, first not finite in {place}, "
+        f"learning rate {rate:g}, last gradient norm {norm:.3g}; the network is as it was {run.good_at}; "
+        f"try {' or '.join(advice)}"
+    )
+
+
+def _first_bad_output(network: Network, x: Array) -> str:
+    """Name the first layer whose output is not finite."""
+    for i, layer in enumerate(network.layers):
+        x = layer.forward(x, training=False)
+        if not np.isfinite(x).all():
+            return f"layer {i} {layer}"
+    return "the loss"
+
+
+def _first_bad(network: Network, layers: Iterable[tuple[int, Mapping[str, Array]]]) -> str:
+    """Name the first layer of which an array is not finite."""
+    return next(
+        f"layer {i} {network.layers[i]}" for i, arrays in layers if not all(np.isfinite(a).all() for a in arrays.values())
+    )

@@ -1,0 +1,198 @@
+"""What a training keeps to go on exactly as if it had never been interrupted, and whether it is the same training.
+
+    settings      all that decides the result: architecture, loss, optimizer, callbacks, data (their SHA-256); must be equal
+    environment   versions, BLAS, kernels, threads: another one may change the last digits, so it is told
+    the rest      parameters, state of the generator, the optimizer, the order of the rows, the callbacks; the history
+
+The order of an epoch is not kept: it is drawn again from the generator's state at the epoch's begin.
+"""
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numlp import blas, kernels
+from numlp.callbacks import Callback, Run
+from numlp.config import to_config
+from numlp.data.batches import Batches
+from numlp.errors import ArgumentError, CheckpointError, printable
+from numlp.version import __version__
+
+_SHOWN = 8  # differences in a message
+_CHUNK = 1 << 20  # bytes hashed at once of an array that has to be copied for it
+
+
+class Resumable:
+    """The parts of a training, from which its state is taken and to which it is given back.
+
+    `settings` is all that decides the result, `environment` what may change its last digits; `others` are further parts,
+    data and numbers by name.
+
+    Errors  ArgumentError if a part does not keep its arguments as attributes.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        batches: Batches,
+        listeners: list[Callback],
+        others: Mapping[str, Any],
+        n_threads: int | str,
+    ) -> None:
+        self.run = run
+        self._batches = batches
+        self._partners = [listener for listener in listeners if listener.state_names is not None]
+        try:
+            settings = {
+                "network": run.network.to_config() | {"loss": None},  # the loss of this training is among the others
+                "optimizer": to_config(run.optimizer),
+                "callbacks": {str(i): to_config(partner) for i, partner in enumerate(self._partners)},
+                "epochs": run.epochs,
+                "batch_size": batches.batch_size,
+                "generator": type(run.network.rng.bit_generator).__name__,
+                **{name: _described(value) for name, value in others.items()},
+            }
+        except (AttributeError, ValueError) as error:
+            raise ArgumentError(
+                f"fit: parts must keep their arguments as attributes where there are checkpoints, got one without: {error}"
+            ) from error
+        self.settings = json.loads(json.dumps(settings))  # as they come back from a file
+        self.environment = _environment(n_threads)
+
+    def state(self, finished: bool = False) -> dict[str, Any]:
+        """Return everything that a checkpoint holds; the arrays are those at work, not copies."""
+        run = self.run
+        history = run.history
+        stopped = run.stop and not history.interrupted  # by a callback, which must not be asked again
+        return {
+            "settings": self.settings,
+            "environment": self.environment,
+            "params": run.network.params,
+            "state": run.network.state,
+            "generator": run.network.rng.bit_generator.state,
+            "optimizer": run.optimizer.state(),
+            "batches": self._batches.state(),
+            "callbacks": [partner.state() for partner in self._partners],
+            "epoch": run.epoch,
+            "step": run.step,
+            "totals": run.totals,
+            "seconds": time.perf_counter() - run.started,
+            "stopped": stopped,
+            "finished": finished,
+            # in columns: a million records would be a million objects
+            "history": {key: history[key] for key in history.records[0]} if history.records else {},
+            "best_epoch": history.best_epoch,
+        }
+
+    def take(self, state: Mapping[str, Any], path: Path) -> None:
+        """Tell the run where it goes on, before anything of the network is changed.
+
+        Errors  CheckpointError with every setting that differs; a warning if the environment is another.
+        """
+        with _whole(path):
+            different = _differences(state["settings"], self.settings)
+            if different:
+                raise CheckpointError(
+                    f"fit: settings must be those of {path}, got {different}; refusing: give the same ones, or begin anew "
+                    "in another folder"
+                )
+            different = _differences(state["environment"], self.environment)
+            run, columns = self.run, state["history"]
+            run.resumed_from, run.epoch, run.step, run.stop = path, state["epoch"], state["step"], state["stopped"]
+            run.history.records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            run.history.best_epoch = state["best_epoch"]
+        if different:
+            message = f"fit: {path} was made with {different}; the result may differ in its last digits"
+            warnings.warn(message, UserWarning, stacklevel=3)
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Put everything else into its place, once the optimizer has been started and the callbacks have begun.
+
+        Returns whether the training is finished.
+
+        Errors  CheckpointError if the state is not whole.
+        """
+        run = self.run
+        assert run.resumed_from is not None
+        with _whole(run.resumed_from):
+            run.network.restore((state["params"], state["state"]))
+            run.network.rng.bit_generator.state = state["generator"]
+            run.optimizer.restore(state["optimizer"])
+            for partner, saved in zip(self._partners, state["callbacks"], strict=True):
+                partner.restore(saved)
+            run.started = time.perf_counter() - state["seconds"]
+            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
+            run.totals = tuple(state["totals"])
+            run.add(0.0, 0.0, 0.0, 0.0)
+            if run.is_within_epoch:
+                # a callback that has ended the epoch must not be asked again
+                self._batches.restore(state["batches"] | ({"done": len(self._batches)} if run.stop else {}))
+            if not run.network.is_finite():
+                raise ValueError("numbers that are not finite")
+            return bool(state["finished"])
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Report what is missing in a file that somebody else has made."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, OverflowError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"fit: {path} must hold the whole state of a training, got {error!r}") from error
+
+
+def _environment(n_threads: int | str) -> dict[str, Any]:
+    """Return what may change the last digits of a result."""
+    library = next(iter(blas.libraries()), None)
+    return {
+        "numlp": __version__,
+        "numpy": np.__version__,
+        "blas": None if library is None else f"{library.name} {library.version} {library.architecture}",
+        "kernels": kernels.status()[0],
+        "threads": n_threads,
+    }
+
+
+def _differences(saved: Any, now: Any) -> str:
+    """Return "field=saved, now value" for each field that differs, by dotted names."""
+    before, after = dict(_flat(saved, "")), dict(_flat(now, ""))
+    names = [name for name in before | after if before.get(name) != after.get(name)]
+    shown = [printable(f"{name}={before.get(name, 'none')}, now {after.get(name, 'none')}", 200) for name in names[:_SHOWN]]
+    return "; ".join([*shown, *([f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])])
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, text) for each number and text in nested dicts and lists."""
+    if isinstance(value, dict | list) and value:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flat(item, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, repr(value)  # a text, because NaN is not equal to itself
+
+
+def _described(value: Any) -> Any:
+    """Return a part, arrays or plain values in JSON's types; of arrays, what tells them from others."""
+    if isinstance(value, tuple):
+        return [_described(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return {"shape": list(value.shape), "dtype": str(value.dtype), "sha256": _digest(value)}
+    return value if value is None or isinstance(value, int | float | str | dict) else to_config(value)
+
+
+def _digest(array: NDArray[Any]) -> str:
+    """Return the SHA-256 of the numbers of an array, whatever its memory looks like."""
+    digest = hashlib.sha256()
+    rows = max(1, _CHUNK * len(array) // max(array.nbytes, 1))
+    for start in range(0, len(array), rows):
+        digest.update(np.ascontiguousarray(array[start : start + rows]).view(np.uint8).data)
+    return digest.hexdigest()
