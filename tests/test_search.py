@@ -79,7 +79,7 @@ def _fitted(train: Split, hidden: int) -> nl.Network:
 
 def test_ctrl_c_ends_the_search_with_the_trials_done(data: Dataset) -> None:
     class Interrupt(nl.Callback):
-        def on_step(self, run: Any) -> None:
+        def on_gradients(self, run: Any) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     def train_one(train: Split, validation: Split | None, hidden: int) -> nl.Network:
