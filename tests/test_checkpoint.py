@@ -10,6 +10,7 @@ from safetensors.numpy import save as to_bytes
 
 import numlp as nl
 from numlp.errors import CheckpointError
+from numlp.states import read_state, write_state
 
 
 def trained(dtype: str = "float32") -> nl.Network:
@@ -286,3 +287,48 @@ def test_model_with_weights_of_another_layout_is_not_saved(tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match=r"^save: layers\.0\.W must be C-contiguous, got strides \(4, 8\)$"):
         nl.save(net, tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+CHECKPOINT_LIES = {
+    "no settings": (lambda s: s.pop("settings"), "checkpoint must hold a network and its numbers, got none: KeyError('settings')"),
+    "settings a list": (lambda s: s.update(settings=[1]), "checkpoint must hold a network and its numbers, got none: TypeError("),
+    "no numbers": (lambda s: s.pop("params"), "checkpoint must hold a network and its numbers, got none: KeyError('params')"),
+    "no layers": (lambda s: s["settings"]["network"].pop("layers"), "architecture must be a valid one, got 'layers'"),
+    "unknown loss": (lambda s: s["settings"].update(loss={"type": "Evil"}), "architecture must be a valid one, got from_config: type must be one of "),
+    "fewer numbers": (lambda s: s.update(params=s["params"][:5]), "params must be 63 numbers of float32, got array("),
+    "numbers a text": (lambda s: s.update(params="x"), "params must be 63 numbers of float32, got 'x'"),
+    "state of other length": (lambda s: s.update(state=s["params"]), "state must be 10 numbers of float32, got array("),
+    "another dtype": (lambda s: s["settings"]["network"].update(dtype="float64"), "params must be 63 numbers of float64, got array("),
+    "giant layer": (lambda s: s["settings"]["network"]["layers"][1].update(n_out=10**9), "layers must have at most 524,288 columns, got 1,000,000,000"),
+    "large layer": (lambda s: s["settings"]["network"]["layers"][1].update(n_out=500_000), "params must be "),
+    "NaN": (lambda s: s["params"].__setitem__(3, np.nan), "params must hold finite numbers, got NaN or infinite ones"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nl.Network]:
+    """Return the last checkpoint of a training, and its network."""
+    folder, net = tmp_path_factory.mktemp("run"), trained()
+    x = np.random.default_rng(1).integers(0, 256, size=(60, 6), dtype=np.uint8)
+    nl.fit(net, (x, np.arange(60) % 3), epochs=1, callbacks=[nl.Checkpointer(folder)])
+    return max(folder.iterdir()), net
+
+
+def test_checkpoint_of_a_training_loads_as_its_network(checkpoint: tuple[Path, nl.Network]) -> None:
+    path, net = checkpoint
+    back = nl.load(path)
+    assert back.params.tobytes() == net.params.tobytes() and back.state.tobytes() == net.state.tobytes()
+    assert back.to_config() == net.to_config()
+
+
+@pytest.mark.parametrize("lie", CHECKPOINT_LIES)
+def test_checkpoint_that_lies_about_its_network_is_refused(
+    lie: str, checkpoint: tuple[Path, nl.Network], tmp_path: Path
+) -> None:
+    change, message = CHECKPOINT_LIES[lie]
+    state = read_state(checkpoint[0])
+    change(state)
+    write_state(tmp_path / "c", state)
+    with pytest.raises(CheckpointError) as caught:
+        nl.load(tmp_path / "c")
+    assert str(caught.value).startswith(f"load: {tmp_path / 'c'}: {message}")

@@ -214,6 +214,8 @@ BAD: dict[str, tuple[int, list[str], str]] = {
     "no folder for out": (4, ["train", "digits", "--out", "nowhere/m"], "no such folder for --out"),
     "out is a folder": (4, ["train", "digits", "--out", "."], "no file can be written for --out"),
     "divergence": (3, ["train", "digits", "--learning-rate", "1e30", "--optimizer", "sgd", "--quiet"], "numlp: fit: loss must stay finite, got "),
+    "run of a search": (2, ["train", "digits", "--recipe", "tutorial", "--run", "a"], "--run must come with one training, got a search of widths; give one by --hidden"),
+    "checkpoints nowhere": (2, ["train", "digits", "--checkpoint-every", "5"], "--run must name a folder for --checkpoint-every and --keep-going, got none"),
     "missing model": (4, ["evaluate", "nothing.safetensors", "digits"], "numlp: nothing.safetensors: No such file or directory"),
     "missing input": (4, ["predict", "MODEL", "nothing.png"], "numlp: nothing.png: No such file or directory"),
     "model is a pickle": (2, ["evaluate", "evil.pkl", "digits"], "got a pickle (PyTorch's or Python's): not safetensors; refusing to unpickle untrusted files"),
@@ -277,6 +279,57 @@ def test_ctrl_c_saves_what_was_learnt_and_says_so(command: str, tmp_path: Path) 
         assert np.isfinite(nl.load(tmp_path / "digits.safetensors").params).all()
     else:
         assert err.strip() == "numlp: interrupted"
+
+
+def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    command = ["train", "digits", "--epochs", "8", "--patience", "5", "--checkpoint-every", "7", "--run", "runs/a"]
+    killer = (
+        "import os, signal, sys, numlp.files; from numlp.cli import main; real, saves = os.replace, []\n"
+        "def replace(*paths):\n"
+        "    real(*paths)\n"
+        "    saves.extend(path for path in paths[1:] if 'checkpoint-' in str(path))\n"  # others replace files too
+        "    if len(saves) == 20: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"os.replace, sys.argv[1:] = replace, {command}; main()"
+    )
+    process = subprocess.run([sys.executable, "-c", killer], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL
+    out = succeeds(*command, cwd=tmp_path)
+    assert "resuming runs/a at epoch 3, step 39/40, from runs/a/checkpoint-00000119.safetensors\n" in out
+    assert "is finished: nothing is left to train after epoch 8 of" in succeeds(*command, cwd=tmp_path)
+    succeeds(*command[:-4], "--out", "straight.safetensors", cwd=tmp_path)
+    assert (tmp_path / "digits.safetensors").read_bytes() == (tmp_path / "straight.safetensors").read_bytes()
+    events = [json.loads(line) for line in (tmp_path / "runs/a/log.jsonl").read_text().splitlines()]
+    assert [e["event"] for e in events if e["event"] != "epoch"] == ["begin", "resume", "end"]
+    assert {e["epoch"] for e in events if e["event"] == "epoch"} == set(range(1, 9))
+    error = fails(2, *command, "--seed", "4", "--learning-rate", "0.1", "--quiet", cwd=tmp_path)
+    assert "given.learning_rate=0.003, now 0.1; given.seed=0, now 4; " in error
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_run_that_gets_a_signal_keeps_the_next_step_and_says_so(signum: signal.Signals, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "numlp",
+        "train",
+        "digits",
+        "--epochs",
+        "100000",
+        "--run",
+        "a",
+        "--checkpoint-every",
+        "9999999",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("a/checkpoint-*")):  # the one of the begin
+        time.sleep(0.01)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    word, status = {signal.SIGTERM: ("terminated", 143), signal.SIGINT: ("interrupted", 130)}[signum]
+    assert (process.returncode, err) == (status, f"numlp: {word}; the same command goes on from a\n")
+    assert not (tmp_path / "digits.safetensors").exists()
+    newest = max(tmp_path.glob("a/checkpoint-*"))
+    assert int(newest.stem[-8:]) > 0 and nl.load(newest).n_out == 10
 
 
 @pytest.mark.parametrize("command", [["predict", "rows.csv"], ["evaluate", "rows.csv", "--target", "y"]])

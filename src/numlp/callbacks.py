@@ -68,6 +68,11 @@ class Run:
         """Whether an epoch has begun that has no record yet."""
         return self.epoch > len(self.history)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether something is left to train."""
+        return self.is_within_epoch or (self.epoch < self.epochs and not self.stop)
+
     def interrupt(self, signum: int) -> None:
         """Remember that the user wants training to end after the current step."""
         self.signum = signum

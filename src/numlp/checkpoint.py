@@ -7,8 +7,10 @@ Nothing in a file is ever executed.
 
 import io
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import replace_file
 from numlp.layers import LAYERS, Layer, Residual
 from numlp.network import Network
+from numlp.states import STATE_KEY, read_state
 from numlp.tensors import Entry, parse_json, read_header, read_tensors
 from numlp.version import __version__
 
@@ -79,10 +82,12 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = None) -> Network:
     """Read a model file: the network as it was saved, ready to predict, evaluate or train on.
 
+    From a checkpoint of a training comes the network as it was at that step.
+
     Parameters
     ----------
     path
-        What `save` wrote.
+        What `save` or a `Checkpointer` wrote.
     rng
         Seed or generator for training on.
 
@@ -101,8 +106,10 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
         _check_kind(file.read(9), where)
         file.seek(0)
         header = read_header(file, os.fstat(file.fileno()).st_size, where)
+        if STATE_KEY in header.metadata:
+            return _of_training(path, rng, where)
         about = _about(header.metadata, where)
-        network = _built(header.entries, about["network"], rng, where)
+        network = _built(about["network"], rng, where, partial(_check_entries, header.entries))
         tensors = read_tensors(file, header, where)
     for name, view in _named_arrays(network).items():
         if not np.isfinite(tensors[name]).all():
@@ -112,10 +119,31 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
     return network
 
 
-def _built(entries: dict[str, Entry], config: dict[str, Any], rng: int | np.random.Generator | None, where: str) -> Network:
-    """Return the network that `config` describes, if the tensors of the file are those it needs."""
+def _of_training(path: str | os.PathLike[str], rng: int | np.random.Generator | None, where: str) -> Network:
+    """Return the network of a `Checkpointer`'s file."""
+    state = read_state(path, "load")
     try:
-        _check_entries(entries, config, where)
+        config = state["settings"]["network"] | {"loss": state["settings"]["loss"]}
+        numbers = state["params"], state["state"]
+    except (LookupError, TypeError) as error:
+        raise CheckpointError(f"{where}: checkpoint must hold a network and its numbers, got none: {error!r}") from error
+    _check_size(config, where)
+    network = _built(config, rng, where, partial(_check_numbers, numbers))
+    network.restore(numbers)
+    if not network.is_finite():
+        raise CheckpointError(f"{where}: params must hold finite numbers, got NaN or infinite ones")
+    return network
+
+
+def _built(
+    config: dict[str, Any],
+    rng: int | np.random.Generator | None,
+    where: str,
+    check: Callable[[dict[str, Any], str], None],
+) -> Network:
+    """Return the network that `config` describes, if `check` finds the numbers in the file that it needs."""
+    try:
+        check(config, where)
         return Network.from_config(config, rng)
     except MemoryError as error:
         raise CheckpointError(f"{where}: architecture must fit into memory, got one that does not: {error}") from error
@@ -177,6 +205,15 @@ def _check_size(config: dict[str, Any], where: str) -> None:
         found.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
     if parts > _MAX_PARTS:
         raise CheckpointError(f"{where}: architecture must have at most {_MAX_PARTS:,} parts, got {parts:,}")
+
+
+def _check_numbers(numbers: Sequence[Any], config: dict[str, Any], where: str) -> None:
+    """Compare the flat arrays of a checkpoint with what its architecture needs, before anything is allocated."""
+    parameters = [p for layer in config["layers"] for p in from_config(layer, LAYERS).parameters()]
+    for name, found, is_state in zip(("params", "state"), numbers, (False, True), strict=True):
+        size = sum(math.prod(p.shape) for p in parameters if (p.role == "state") == is_state)
+        if not isinstance(found, np.ndarray) or found.shape != (size,) or found.dtype != config["dtype"]:
+            raise CheckpointError(f"{where}: {name} must be {size:,} numbers of {config['dtype']}, got {found!r:.60}")
 
 
 def _check_entries(entries: dict[str, Entry], config: dict[str, Any], where: str) -> None:

@@ -194,8 +194,8 @@ def resumption(
     writer = listeners[-1] if listeners and isinstance(listeners[-1], Checkpointer) else None
     if writer is None and resume is None:
         return lambda: False
-    more = {} if writer is None else writer.settings
-    training = Resumable(run, batches, listeners, {**others, "more": more}, n_threads)
+    given = {} if writer is None else writer.settings
+    training = Resumable(run, batches, listeners, {"given": given, **others}, n_threads)
     found = None if resume is None else find_checkpoint(resume)
     if found is not None:
         training.take(*found)

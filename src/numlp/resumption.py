@@ -52,13 +52,13 @@ class Resumable:
         self._partners = [listener for listener in listeners if listener.state_names is not None]
         try:
             settings = {
+                **{name: _described(value) for name, value in others.items()},
                 "network": run.network.to_config() | {"loss": None},  # the loss of this training is among the others
                 "optimizer": to_config(run.optimizer),
                 "callbacks": {str(i): to_config(partner) for i, partner in enumerate(self._partners)},
                 "epochs": run.epochs,
                 "batch_size": batches.batch_size,
                 "generator": type(run.network.rng.bit_generator).__name__,
-                **{name: _described(value) for name, value in others.items()},
             }
         except (AttributeError, ValueError) as error:
             raise ArgumentError(
@@ -153,7 +153,8 @@ def _whole(path: Path) -> Iterator[None]:
 
 def _environment(n_threads: int | str) -> dict[str, Any]:
     """Return what may change the last digits of a result."""
-    library = next(iter(blas.libraries()), None)
+    libraries = blas.libraries()  # SciPy's is another one, which makes no product here
+    library = next((one for one in libraries if "numpy" in (one.path or "")), libraries[0] if libraries else None)
     return {
         "numlp": __version__,
         "numpy": np.__version__,

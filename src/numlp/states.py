@@ -46,12 +46,12 @@ def write_state(path: str | os.PathLike[str], state: dict[str, Any], tag: str = 
     replace_file(path, _with_digest([header, *(array.reshape(-1).view(np.uint8).data for array in arrays)]), size)
 
 
-def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_state(path: str | os.PathLike[str], where: str = "resume") -> dict[str, Any]:
     """Return what `write_state` wrote; a tuple comes back as a list.
 
     Errors  CheckpointError if the file is something else or not exactly what was written; OSError if it cannot be read.
     """
-    where = f"resume: {os.fspath(path)}"
+    where = f"{where}: {os.fspath(path)}"
     with open(path, "rb") as file:
         data = file.read()
     content = io.BytesIO(data)
@@ -98,7 +98,7 @@ def _without_arrays(value: Any, path: str, tensors: dict[str, NDArray[Any]]) -> 
         return {_ARRAY: path}
     inner = f"{path}." if path else ""
     if isinstance(value, dict):
-        return {str(key): _without_arrays(item, f"{inner}{key}", tensors) for key, item in value.items()}
+        return {str(key): _without_arrays(item, f"{inner}{key}", tensors) for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):
         return [_without_arrays(item, f"{inner}{i}", tensors) for i, item in enumerate(value)]
     return value.item() if isinstance(value, np.generic) else value

@@ -181,7 +181,7 @@ def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None]
     if isinstance(run.optimizer, LBFGS):
         _minimize(run, *next(iter(batches)), loss, notify, validation)
         return
-    while run.is_within_epoch or (run.epoch < run.epochs and not run.stop):
+    while run.goes_on:
         _train_epoch(run, batches, loss, notify, validation)
         notify("on_epoch")
 

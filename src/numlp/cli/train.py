@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -27,6 +27,7 @@ from numlp.cli.app import (
     reports_errors,
     speaker,
 )
+from numlp.cli.runs import RunLog
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, check_choice
 from numlp.optimizers import OPTIMIZERS
@@ -67,6 +68,11 @@ def train(
     offline: Offline = False,
     threads: Annotated[int | None, typer.Option(help="CPUs to use [default: what suits the batch].")] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="The same bytes for any --threads.")] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints and a log; the same command goes on from there.")
+    ] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints [default: an epoch].")] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Train on when no checkpoint can be written.")] = False,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -74,16 +80,28 @@ def train(
     """Train a network, print its test loss and accuracy, and save it."""
     changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
+    if run is None and (checkpoint_every is not None or keep_going):
+        raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
     if job.recipe.widths:
+        if run is not None:
+            raise ArgumentError("train: --run must come with one training, got a search of widths; give one by --hidden")
         _search(job, {"hidden": job.recipe.widths})
         return
     network = build_network(job.recipe, job.data, seed, dtype)
     job.say(f"{network}: " + ", ".join(str(layer) for layer in network.layers))
     callbacks = [_EpochLines(job.say), *([nl.EarlyStopping(patience)] if patience is not None else [])]
+    callbacks += [] if run is None else _keepers(job, run, checkpoint_every, keep_going)
     options = fit_options(job.recipe, job.data.train, job.data.image_shape)
     options |= {"n_threads": threads, "deterministic": deterministic}
     train, validation = job.data.train, job.data.validation
-    history = nl.fit(network, train, validation=validation, callbacks=callbacks, progress=not quiet, **options)
+    try:
+        history = nl.fit(
+            network, train, validation=validation, callbacks=callbacks, resume=run, progress=not quiet, **options
+        )
+    except SystemExit as end:  # SIGTERM, after the checkpoint
+        fail(f"terminated; the same command goes on from {run}", int(end.code or 0))
+    if run is not None and history.interrupted:
+        fail(f"interrupted; the same command goes on from {run}", 130)
     network.metrics["validation"] = nl.evaluate(network, validation, progress=False)
     _finish(job, network, len(history), {}, history.interrupted)
 
@@ -154,6 +172,13 @@ def _begin(
     say = speaker(as_json, quiet)
     say(describe(data))
     return _Job(name, recipe, data, seed, dtype, path, as_json, quiet, say, started)
+
+
+def _keepers(job: _Job, folder: Path, steps: int | None, keep_going: bool) -> list[nl.Callback]:
+    """Return what keeps a training in a folder."""
+    settings = {"dataset": job.name, "seed": job.seed, **asdict(job.recipe)}
+    checkpointer = nl.Checkpointer(folder, steps=steps, settings=settings, keep_going=keep_going)
+    return [RunLog(folder, job.say, keep_going), checkpointer]
 
 
 class _EpochLines(nl.Callback):
