@@ -12,7 +12,16 @@ from numlp.cli import app
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/results.md", "docs/catalogue.md")
+DOCUMENTS = (
+    *READMES,
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/results.md",
+    "docs/catalogue.md",
+    "docs/speed.md",
+    "docs/checkpoints.md",
+)
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -27,6 +36,11 @@ def test_python_of_a_readme_runs(document: str, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     assert "'accuracy': 0.9" in process.stdout and "dW0" in process.stdout
     assert (tmp_path / "digits.safetensors").exists()
+
+
+def test_python_of_the_page_on_checkpoints_runs(tmp_path: Path) -> None:
+    code = "\n".join(blocks("docs/checkpoints.md", "python"))
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 
 def test_readmes_have_the_same_code_and_commands() -> None:
