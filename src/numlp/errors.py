@@ -60,13 +60,10 @@ def check_matrix(x: Any, where: str, name: str, n_columns: int) -> NDArray[Any]:
     Errors  ShapeError, DTypeError.
     """
     x = np.asarray(x)
-    expected = f"{where}: {name} must have shape (n, {n_columns}), got {x.shape}"
-    if x.ndim == 1:
-        raise ShapeError(f"{expected}; for one sample use {name}[None, :]")
-    if x.ndim > 2:
-        raise ShapeError(f"{expected}; flatten each sample: {name}.reshape(len({name}), -1)")
     if x.ndim != 2 or x.shape[1] != n_columns:
-        raise ShapeError(expected)
+        hints = {0: "", 1: f"; for one sample use {name}[None, :]", 2: ""}
+        hint = hints.get(x.ndim, f"; flatten each sample: {name}.reshape(len({name}), -1)")
+        raise ShapeError(f"{where}: {name} must have shape (n, {n_columns}), got {x.shape}{hint}")
     if len(x) == 0:
         raise ShapeError(f"{where}: {name} must have at least 1 row, got {x.shape}")
     check_real(x, where, name)

@@ -175,7 +175,7 @@ class Network:
             check_finite(x, "predict", "x")
         self.layers[0].check(x, "predict")
         if len(x) <= _FEW:
-            return self.forward(x.astype(self.batch_dtype(x), copy=False)).copy()
+            return self.forward(x if self.layers[0].accepts(x.dtype) else x.astype(self.dtype)).copy()
         out = np.empty((len(x), self.n_out), self.dtype)
         with kernels.threads(self.sensible_threads(len(x))), progress_bar(len(x), "predicting", progress, unit="row") as bar:
             for rows, y in self.chunks(x):
@@ -264,9 +264,7 @@ def _rebuild(
 
 def _surely_finite(x: Array) -> bool:
     """Whether the sum of squares is finite, one fast pass: then all numbers are; huge ones and NaN want a closer look."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        known = x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
-        return known and math.isfinite(kernels.sum_of_squares(x.reshape(-1)))
+    return x.dtype.char in "fd" and x.flags.c_contiguous and math.isfinite(kernels.sum_of_squares(x.reshape(-1)))
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:

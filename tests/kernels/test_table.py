@@ -270,7 +270,7 @@ SPLIT = (
 import numba, threading
 
 build()
-values = rng.normal(size=10_001).astype(np.float32)
+values = rng.normal(size=20_001).astype(np.float32)
 sums = {kernels._fused.KERNELS["sum_of_squares"](n, values): n for n in (1, 2, 3, 4, 8, 64)}
 assert len(sums) == 6
 

@@ -80,12 +80,13 @@ def _tile(n, o, parts, p):
 
 @njit(nogil=True, fastmath=FLAGS)
 def _one_row(x, W, scale, out):
-    """out = scale x W, without packing W, which would take longer than the product."""
+    """out = scale x W, without packing W, which would take longer than the product, or reading what a zero multiplies."""
     out[:] = 0
     for i in range(len(x)):
         z = x[i] * out.dtype.type(scale)
-        for j in range(len(out)):
-            out[j] += z * W[i, j]
+        if z != 0:
+            for j in range(len(out)):
+                out[j] += z * W[i, j]
 
 
 @njit(nogil=True, fastmath=CAREFUL)
@@ -110,9 +111,16 @@ def _add(partial, b, rectify, first, last, out):
                 y[j] += b[j]
 
 
+_ALONE = 2**18  # weights that one core has read before another one is awake
+
+
 @kernel
 def affine(parts, x, W, b, scale, rectify, out, scratch):
     n, o = out.shape
+    if n == 1 and W.size <= _ALONE:
+        _one_row(x[0], W, scale, out[0])
+        _add(scratch[:0].reshape(0, n, o), b, rectify, 0, n, out)
+        return
     wide, threads, by_inputs = len(W), _limit(), (1 < parts or n == 1) and parts * n * o <= len(scratch)
     n_products = parts if by_inputs else 0
     partial = scratch[: n_products * n * o].reshape(n_products, n, o)

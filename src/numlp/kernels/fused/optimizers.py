@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
-from numlp.kernels.fused.compiled import kernel
+from numlp.kernels.fused.compiled import FLAGS, kernel
+
+_ALONE = 2**14  # numbers that one core has read before another one is awake
 
 
 @kernel
@@ -67,14 +69,22 @@ def add_decay(parts, grads, params, l2):
             g[i] += by * w[i]
 
 
+@njit(nogil=True, fastmath=FLAGS)
+def _squares(values):
+    total = values.dtype.type(0)
+    for i in range(len(values)):
+        total += values[i] * values[i]
+    return float(total)
+
+
 @kernel
 def sum_of_squares(parts, values):
-    n, sums = values.size, np.zeros(parts)
+    n = values.size
+    if n <= _ALONE:
+        return _squares(values)
+    sums = np.zeros(parts)
     for p in prange(parts):
-        own, total = values[n * p // parts : n * (p + 1) // parts], values.dtype.type(0)
-        for i in range(len(own)):
-            total += own[i] * own[i]
-        sums[p] = total
+        sums[p] = _squares(values[n * p // parts : n * (p + 1) // parts])
     total = 0.0
     for p in range(parts):
         total += sums[p]
