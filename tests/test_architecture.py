@@ -23,7 +23,7 @@ FLOORS = (
     ("numlp.activations", "numlp.initializers"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
     ("numlp.network",),
-    ("numlp.checkpoint", "numlp.callbacks", "numlp.gradients"),
+    ("numlp.checkpoint", "numlp.callbacks", "numlp.gradients", "numlp.findings", "numlp.diagnosis"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
     ("numlp.cli", "numlp.__main__"),

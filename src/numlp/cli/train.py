@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -28,8 +29,9 @@ from numlp.cli.app import (
     speaker,
 )
 from numlp.data.splits import Dataset, Split
-from numlp.errors import ArgumentError, check_choice
+from numlp.errors import ArgumentError, DivergenceError, check_choice
 from numlp.optimizers import OPTIMIZERS
+from numlp.progress import write_line
 from numlp.recipes import RECIPES, Recipe, build_network, fit_options
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
@@ -41,6 +43,9 @@ OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="SGD, Ada
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.")]
 Seed = Annotated[int, typer.Option(help="Of weights, dropout and the order of rows.")]
 DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+Diagnose = Annotated[
+    bool, typer.Option("--diagnose", help="Say in words what is wrong with the training (`numlp doctor`: with the machine).")
+]
 Out = Annotated[Path | None, typer.Option(help="Model file to write [default: DATASET.safetensors].")]
 
 
@@ -67,6 +72,7 @@ def train(
     offline: Offline = False,
     threads: Annotated[int | None, typer.Option(help="CPUs to use [default: what suits the batch].")] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="The same bytes for any --threads.")] = False,
+    diagnose: Diagnose = False,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -74,6 +80,7 @@ def train(
     """Train a network, print its test loss and accuracy, and save it."""
     changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
+    job = job._replace(doctor=nl.Doctor(speaker(as_json, quiet=False)) if diagnose else None)
     if job.recipe.widths:
         _search(job, {"hidden": job.recipe.widths})
         return
@@ -83,7 +90,7 @@ def train(
     options = fit_options(job.recipe, job.data.train, job.data.image_shape)
     options |= {"n_threads": threads, "deterministic": deterministic}
     train, validation = job.data.train, job.data.validation
-    history = nl.fit(network, train, validation=validation, callbacks=callbacks, progress=not quiet, **options)
+    history = _fit(job, network, train, validation=validation, callbacks=callbacks, **options)
     network.metrics["validation"] = nl.evaluate(network, validation, progress=False)
     _finish(job, network, len(history), {}, history.interrupted)
 
@@ -137,6 +144,7 @@ class _Job(NamedTuple):
     quiet: bool
     say: Callable[[str], None]
     started: float
+    doctor: nl.Doctor | None = None
 
 
 def _begin(
@@ -173,6 +181,17 @@ class _EpochLines(nl.Callback):
         )
 
 
+def _fit(job: _Job, network: nl.Network, train: Split, callbacks: Sequence[nl.Callback] = (), **options: Any) -> nl.History:
+    """Train with the doctor looking on, if one was called: he reports at the end, and of a training that diverged here."""
+    doctors = [] if job.doctor is None else [job.doctor]
+    try:
+        return nl.fit(network, train, callbacks=[*callbacks, *doctors], progress=not job.quiet, **options)
+    except DivergenceError:
+        for doctor in doctors:
+            write_line(doctor.report(), sys.stderr)
+        raise
+
+
 def _search(job: _Job, grid: dict[str, Any]) -> None:
     """Search a grid of recipe settings, say what was found, and finish with the network of the best one."""
     recipe = job.recipe
@@ -181,7 +200,7 @@ def _search(job: _Job, grid: dict[str, Any]) -> None:
         first = recipe.epochs if validation is None else recipe.search_epochs or recipe.epochs
         chosen = replace(recipe, **setting, epochs=first)
         network = build_network(chosen, job.data, job.seed, job.dtype)
-        nl.fit(network, train, progress=not job.quiet, **fit_options(chosen, train, job.data.image_shape))
+        _fit(job, network, train, **fit_options(chosen, train, job.data.image_shape))
         return network
 
     if recipe.summed_loss:
@@ -202,6 +221,8 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
     seconds = time.perf_counter() - job.started
     if job.as_json:
         facts = {"dataset": job.data.name, "recipe": job.name, **network.metrics, "seconds": seconds, "epochs": epochs}
+        if job.doctor is not None:
+            facts["findings"] = [finding._asdict() for finding in job.doctor.findings]
         print(json.dumps({**facts, "parameters": network.params.size, "model": str(job.out), **more}))
     else:
         smoothing = job.recipe.label_smoothing
