@@ -144,15 +144,16 @@ class Doctor(Callback):
         if not self.losses:
             return []
         found = [*self._data(), *self._steps()]
-        units = [*self._units()]
-        found += units or self._flow()  # no gradient comes through dead or saturated units: the cause is enough
+        if not self._below(rules.WELL):  # a network that learns well may have many dead units
+            units = [*self._units()]
+            found += units or self._flow()  # no gradient comes through dead or saturated units: the cause is enough
         if "classes" in self.targets:
-            found += rules.majority(self.targets["classes"], self.window["predicted"])
-        if not (found or self._learnt()):
+            found += rules.majority(self._network.loss, self.targets["classes"], self.window["predicted"])
+        if not (found or self._below(rules.LEARNT)):
             found += rules.too_slow(self.change, self.rate)
         if not found and self.losses.get("epochs", 0) > 1:
-            data = "validation" if "validation" in self.losses else "training"
-            found += rules.guessing(self.losses["validation" if "validation" in self.losses else "now"], self._guess(), data)
+            loss, rows = self.losses, self.targets.get("rows", 0)
+            found += rules.guessing(self._guess(), loss["now"], loss.get("validation"), rows)
         return found
 
     def report(self) -> str:
@@ -242,11 +243,11 @@ class Doctor(Callback):
         """Return the loss of a guess, where it is known."""
         return rules.loss_of_guess(self._network.loss, self.targets) if self.targets else None
 
-    def _learnt(self) -> bool:
-        """Whether the loss has come well below that of a guess, or where that is not known, of the first step."""
+    def _below(self, share: float) -> bool:
+        """Whether the loss has come below a share of that of a guess, or where that is not known, of the first step."""
         guess = self._guess()
         reference = self.losses["first"] if guess is None else guess
-        return self.losses.get("now", math.inf) < reference - (1 - rules.LEARNT) * abs(reference)
+        return self.losses.get("now", math.inf) < reference - (1 - share) * abs(reference)
 
     def _data(self) -> Iterator[Finding]:
         """Yield findings about inputs and targets."""
@@ -266,7 +267,7 @@ class Doctor(Callback):
     def _steps(self) -> Iterator[Finding]:
         """Yield findings about the learning rate, where nothing was learnt."""
         changes = self.window["changes"]
-        if changes and not self._learnt():
+        if changes and not self._below(rules.LEARNT):
             names = [name for name, _ in self._dense]
             usual = [float(np.median(of_layer)) for of_layer in zip(*changes, strict=True)]
             guess = self._guess()

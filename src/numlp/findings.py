@@ -27,19 +27,21 @@ from numlp.losses import (
 Array = NDArray[Any]
 
 FEW_ROWS = 50  # too few to say something about all of them
+FEW_TO_GENERALIZE = 1000  # training rows from which little may hold for others
 LARGE_INPUT, SMALL_INPUT, LARGE_TARGET = 10.0, 0.01, 100.0
 CONSTANT_COLUMNS = 0.9
 OFFSET = 0.3  # a standardized column that is nearly always the same lies nearer to 0
 IMBALANCED = 0.8  # share of the largest class
 LEAST_LOSS = 0.1  # nats that the outputs cannot get below
 OUTSIDE = 0.05  # share of the targets
-DEAD = 0.4  # share of the units of a layer
+DEAD = 0.95  # share of the units of a layer
 SATURATED = 0.75  # share of the outputs of a layer
-VANISHED, EXPLODED = 1e-3, 1e3  # gradient of the first layer, that of the last one being 1
+VANISHED, EXPLODED = 0.02, 100.0  # gradient of the first layer, that of the last one being 1
 SLOW, NORMAL, FAST = 1e-4, 1e-3, 0.1  # change of the weights in a step, their size being 1
 RISEN = 0.5  # of the loss at the beginning
-LEARNT = 0.9  # of the loss of a guess: below it something was learnt
-GUESSING = 0.98  # of the same: above it nothing was
+GUESSING = 0.98  # of the loss of a guess: above it nothing was learnt
+LEARNT = 0.9  # of the same: below it something was, and the learning rate is no longer in question
+WELL = 0.5  # of the same: below it units and gradients are no longer in question
 
 # the range of the outputs of an activation, where that matters; log_softmax is its own logits
 RANGES = {
@@ -98,13 +100,14 @@ def classes(weights: Array, rows: int) -> Iterator[Finding]:
         yield Finding("number of classes", "targets", present, f"near that of the outputs, {n}", advice)
 
 
-def majority(weights: Array, predicted: Array) -> Iterator[Finding]:
+def majority(loss: Loss | None, weights: Array, predicted: Array) -> Iterator[Finding]:
     """Find that the network says the largest class for every row."""
     largest = int(weights.argmax())
     share = float(weights[largest] / weights.sum())
     if (weights > 0).sum() > 1 and share >= IMBALANCED and predicted[largest] == predicted.sum() >= FEW_ROWS:
         what = f"share of rows predicted as class {largest}, the largest with {share:.1%} of the rows,"
-        advice = "let the rare classes count more: SoftmaxCrossEntropy(class_weights=1 / frequency)"
+        option = "positive_weights" if isinstance(loss, SigmoidCrossEntropy) else "class_weights"
+        advice = f"let the rare rows count more: give the loss {option}, each 1 / frequency of its class"
         yield Finding(what, "predictions", 1, "below 1", advice)
 
 
@@ -162,8 +165,8 @@ def dead(share: float, born: float, where: str, rate: float) -> Iterator[Finding
     """Find ReLU units that are 0 for every row: no gradient comes through; `born` is their share in the first step."""
     if share >= DEAD:
         advice = f"take a learning rate of {rate / 10:.1g}, a tenth, so that no step is so long that units die"
-        if born >= DEAD:
-            advice = "leave initializer=None and put BatchNorm before the ReLU: they were dead when training began"
+        if born >= DEAD or rate == 0:  # L-BFGS has none
+            advice = "leave initializer=None and put BatchNorm before the ReLU: they were not killed by a step"
         yield Finding("share of ReLU units that are 0 for every row", where, share, f"below {DEAD:g}", advice)
 
 
@@ -189,7 +192,7 @@ def too_fast(changes: Sequence[float], names: Sequence[str], rate: float, loss: 
     layer = int(np.argmax(changes))
     limit = before + RISEN * abs(before)
     if changes[layer] > FAST:
-        what, better = "change of the weights in a step against their size", rate * NORMAL / changes[layer]
+        what, better = "change of the weights in a step against their size", rate * max(NORMAL / changes[layer], 0.01)
         advice = f"lower the learning rate {rate:.3g}: take near {better:.1g}"
         yield Finding(what, names[layer], changes[layer], f"near {NORMAL:g}, below {FAST:g}", advice)
     elif loss > limit:
@@ -205,12 +208,16 @@ def too_slow(change: float, rate: float) -> Iterator[Finding]:
         yield Finding(what, "training", change, f"near {NORMAL:g}, above {SLOW:g}", advice)
 
 
-def guessing(loss: float, guess: float | None, data: str) -> Iterator[Finding]:
-    """Find a loss that the best constant output has too."""
-    if guess is not None and loss >= GUESSING * guess:
-        what = f"loss on the {data} rows, of which a guess that knows no x costs {guess:.3g},"
-        advice = "look whether row i of x and row i of y still belong together: the targets look shuffled"
-        yield Finding(what, "training", loss, f"below {GUESSING * guess:.3g}", advice)
+def guessing(guess: float | None, training: float, validation: float | None, rows: int) -> Iterator[Finding]:
+    """Find a loss that the best constant output has too, on the training rows, or at all times on the validation rows."""
+    if guess is None:
+        return
+    advice = "look whether row i of x and row i of y still belong together: the targets look shuffled to this network"
+    what = f"loss on the {{}} rows, of which a guess that knows no x costs {guess:.3g},"
+    if training >= GUESSING * guess:
+        yield Finding(what.format("training"), "training", training, f"below {GUESSING * guess:.3g}", advice)
+    elif validation is not None and validation >= GUESSING * guess and rows >= FEW_TO_GENERALIZE:
+        yield Finding(what.format("validation"), "training", validation, f"below {GUESSING * guess:.3g}", advice)
 
 
 def loss_of_guess(loss: Loss | None, targets: Mapping[str, Any]) -> float | None:
