@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -304,3 +305,28 @@ def test_state_is_all_that_changes_and_plain() -> None:
     nl.fit(network, (X, SHUFFLED), epochs=1, callbacks=[other, Handover(), last])
     assert last.seen == len(X)
     assert [finding.what for finding in other.findings] == [finding.what for finding in doctor.findings]
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "diagnosis.md"
+
+
+@pytest.mark.filterwarnings("ignore:fit. x ranges:UserWarning")
+def test_page_has_a_row_for_every_finding_with_its_limit_and_no_other() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = {tuple(line.split(" | ")[:2]) for line in text.splitlines() if line.startswith("| ") and "should be" not in line}
+    used = set()
+    for sick, what, _, _ in SICK.values():
+        finding = next(finding for finding in examine(**sick).findings if finding.what.startswith(what))
+        own = {row for row in rows if finding.what.startswith(row[0][2:]) and re.match(row[1] + r"(?![\d.])", finding.limit)}
+        assert len(own) == 1, finding
+        used |= own
+    assert used == rows
+
+
+@pytest.mark.filterwarnings("ignore:fit. x ranges:UserWarning")
+def test_example_of_the_page_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed = re.findall(r"```(?:python|text)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(code, {})
+    said = capsys.readouterr().out.splitlines()
+    blunt = [re.sub(r"\d+", "#", line) for line in printed.splitlines()]
+    assert [re.sub(r"\d+", "#", line) for line in said] == blunt

@@ -12,7 +12,15 @@ from numlp.cli import app
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/results.md", "docs/catalogue.md")
+DOCUMENTS = (
+    *READMES,
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/results.md",
+    "docs/catalogue.md",
+    "docs/diagnosis.md",
+)
 
 
 def blocks(document: str, language: str) -> list[str]:
