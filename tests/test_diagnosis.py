@@ -242,6 +242,13 @@ def test_doctor_tells_what_it_saw_before_a_divergence() -> None:
     assert "lower the learning rate 1: take near 0.01" in doctor.report()
 
 
+def test_weights_that_are_no_numbers_any_more_have_changed_without_limit() -> None:
+    network, doctor = nl.Network(LINEAR(), rng=0), nl.Doctor(lambda text: None)
+    with pytest.raises(DivergenceError):
+        nl.fit(network, (X, NUMBERS), loss=nl.AbsoluteError(), optimizer=nl.SGD(1e38), callbacks=[doctor])
+    assert doctor.findings[0].number == np.inf
+
+
 def test_doctor_that_saw_no_step_says_so() -> None:
     doctor = nl.Doctor()
     assert doctor.findings == []

@@ -116,7 +116,8 @@ class Doctor(Callback):
         changes = []
         for (_, layer), before in zip(self._dense, self._before, strict=True):
             size = _rms(before)
-            changes.append(_rms(np.subtract(layer.W, before, out=before)) / size if size else 0.0)
+            change = _rms(np.subtract(layer.W, before, out=before)) / size if size else 0.0
+            changes.append(change if math.isfinite(change) else math.inf)  # a NaN would be larger than nothing
         self._before = []
         self.window["changes"].append(changes)
         self.change, self.rate = max(self.change, *changes), max(self.rate, run.optimizer.rate)
