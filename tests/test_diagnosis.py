@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import numlp as nl
+from numlp.activations import ACTIVATIONS
+from numlp.diagnosis import _SLOPES
 from numlp.errors import DivergenceError
 
 DIGITS = nl.load_digits()
@@ -173,7 +175,8 @@ def test_doctor_finds_nothing_with_losses_of_other_heights(loss: nl.Loss) -> Non
 
 
 def test_doctor_finds_nothing_in_a_minimisation_by_lbfgs() -> None:
-    assert examine(optimizer=nl.LBFGS(max_steps=30), batch_size=None).findings == []
+    doctor = examine(optimizer=nl.LBFGS(max_steps=30), batch_size=None)
+    assert doctor.findings == [] and doctor.window["changes"] == []
 
 
 def test_doctor_finds_nothing_behind_a_layer_that_brings_columns_near_one() -> None:
@@ -243,10 +246,57 @@ def test_doctor_tells_what_it_saw_before_a_divergence() -> None:
 
 
 def test_weights_that_are_no_numbers_any_more_have_changed_without_limit() -> None:
-    network, doctor = nl.Network(LINEAR(), rng=0), nl.Doctor(lambda text: None)
-    with pytest.raises(DivergenceError):
-        nl.fit(network, (X, NUMBERS), loss=nl.AbsoluteError(), optimizer=nl.SGD(1e38), callbacks=[doctor])
-    assert doctor.findings[0].number == np.inf
+    doctor = examine(y=NUMBERS, stack=LINEAR, loss=nl.AbsoluteError(), optimizer=nl.SGD(1e25))
+    assert doctor.findings[0].what.startswith("change of the weights") and doctor.findings[0].number == np.inf
+
+
+def test_doctor_keeps_the_last_loss_and_the_best_validation_loss_without_the_penalty() -> None:
+    network, doctor, penalties = nl.Network(PLAIN(), rng=0, l2=0.5), nl.Doctor(lambda text: None), Penalties()
+    options: dict[str, Any] = {"optimizer": nl.SGD(0.3), "epochs": 8, "callbacks": [doctor, penalties]}
+    history = nl.fit(network, DIGITS.train, validation=DIGITS.validation, **options)
+    pure = [loss - penalty for loss, penalty in zip(history["validation_loss"], penalties.seen, strict=True)]
+    assert doctor.losses["now"] == pytest.approx(history["loss"][-1] - penalties.seen[-1])
+    assert doctor.losses["validation"] == pytest.approx(min(pure)) and min(pure) < pure[-1]
+
+
+class Penalties(nl.Callback):
+    """Keeps the penalty of each epoch."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_epoch(self, run: Any) -> None:
+        self.seen.append(run.network.penalty())
+
+
+@pytest.mark.parametrize("name", _SLOPES)
+def test_slope_told_from_the_output_is_that_of_the_activation(name: str) -> None:
+    y, slope = (np.empty((1, 9)) for _ in range(2))
+    ACTIVATIONS[name].apply(np.linspace(-4, 4, 9)[None], y)
+    ACTIVATIONS[name].backward(np.ones((1, 9)), y, slope)
+    assert _SLOPES[name](y) == pytest.approx(slope / slope.max())
+
+
+def half_dead(epochs: int) -> nl.Doctor:
+    """Train a network of which 16 units of 400 are alive."""
+    network, doctor = nl.Network(dense("relu", "identity", width=400)(), rng=0), nl.Doctor(lambda text: None)
+    network.layers[0].b[16:] = -1e3
+    nl.fit(network, (X, Y), optimizer=nl.Adam(3e-3), epochs=epochs, batch_size=32, callbacks=[doctor])
+    return doctor
+
+
+def test_dead_units_of_a_network_that_learns_well_are_no_finding() -> None:
+    assert [finding.number for finding in half_dead(1).findings] == [pytest.approx(384 / 400, abs=0.01)]
+    assert half_dead(12).findings == []
+
+
+def test_gradient_that_dead_units_stop_is_no_finding_of_its_own() -> None:
+    network, doctor = nl.Network(dense("relu", "tanh", "identity")(), rng=0), nl.Doctor(lambda text: None)
+    network.layers[0].b.fill(-1e3)
+    network.layers[1].b.fill(1)
+    nl.fit(network, (X, Y), epochs=2, batch_size=32, callbacks=[doctor])
+    assert max(doctor.window["ratios"]) == 0
+    assert [finding.what for finding in doctor.findings] == ["share of ReLU units that are 0 for every row"]
 
 
 def test_doctor_that_saw_no_step_says_so() -> None:

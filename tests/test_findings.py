@@ -147,6 +147,17 @@ def test_loss_of_a_guess_is_that_of_the_best_constant(loss: nl.Loss) -> None:
     assert rules.loss_of_guess(loss, doctor.targets) == pytest.approx(best_constant(loss, target, n), rel=1e-6)
 
 
+def test_loss_of_a_guess_at_distributions_is_the_entropy_of_their_mean() -> None:
+    doctor, target = nl.Doctor(lambda text: None), np.repeat([[0.7, 0.3], [0.2, 0.8]], 50, axis=0)
+    network = nl.Network([nl.Dense(1, 2)], rng=0, dtype=np.float64)
+    nl.fit(network, (np.zeros((100, 1)), target), epochs=1, batch_size=10, callbacks=[doctor])
+    assert rules.loss_of_guess(SOFTMAX, doctor.targets) == pytest.approx(best_constant(SOFTMAX, target, 2), rel=1e-6)
+
+
+def test_units_that_died_without_a_learning_rate_want_other_weights() -> None:
+    assert next(iter(rules.dead(1.0, 0.0, "layer", 0.0))).advice.startswith("leave initializer=None")
+
+
 def test_loss_of_a_guess_is_not_known_of_every_loss() -> None:
     seen = {"classes": array(1, 1), "mass": 2.0}
     assert rules.loss_of_guess(nl.Focal(), seen) is None
