@@ -251,7 +251,7 @@ def test_weights_that_are_no_numbers_any_more_have_changed_without_limit() -> No
 
 
 def test_doctor_keeps_the_last_loss_and_the_best_validation_loss_without_the_penalty() -> None:
-    network, doctor, penalties = nl.Network(PLAIN(), rng=0, l2=0.5), nl.Doctor(lambda text: None), Penalties()
+    network, doctor, penalties = nl.Network(PLAIN(), rng=0, l2=0.2), nl.Doctor(lambda text: None), Penalties()
     options: dict[str, Any] = {"optimizer": nl.SGD(0.3), "epochs": 8, "callbacks": [doctor, penalties]}
     history = nl.fit(network, DIGITS.train, validation=DIGITS.validation, **options)
     pure = [loss - penalty for loss, penalty in zip(history["validation_loss"], penalties.seen, strict=True)]

@@ -50,8 +50,8 @@ class Loss:
     The division by N (or sum w) is in the value *and* in the gradient, and stands here alone: the printed loss is the
     function being minimised. A loss states l_n and dl_n/dy. Where all weights of a batch are zero, so are L and dy.
     `dy` is a buffer of the loss, valid until its next call; a network's `backward` may overwrite it. `total_weight` is
-    sum w of the last call: means of batches, weighted with it, make the mean of all rows. `last` is (y, target, w or None)
-    of the last call, as they came: buffers of others, valid until they fill them anew.
+    sum w of the last call: means of batches, weighted with it, make the mean of all rows. `last` is (y, target, w or
+    None) of the last call: y and target are buffers of others, valid until these fill them anew.
     """
 
     classifies = False
