@@ -24,6 +24,7 @@ FLOORS = (
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
     ("numlp.network",),
     ("numlp.checkpoint", "numlp.callbacks", "numlp.divergence", "numlp.resumption", "numlp.checkpointer", "numlp.gradients"),
+    ("numlp.findings", "numlp.diagnosis"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
     ("numlp.cli", "numlp.__main__"),

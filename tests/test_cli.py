@@ -392,3 +392,32 @@ def test_mnist_trains_from_the_real_files(mnist_folder: Path, tmp_path: Path) ->
     assert "verified" in succeeds("data", "mnist", "--data-dir", mnist_folder, cwd=tmp_path)
     out = succeeds("evaluate", "mnist.safetensors", "mnist", "--data-dir", mnist_folder, cwd=tmp_path)
     assert "10,000 rows" in out
+
+
+def test_train_diagnose_says_what_is_wrong_also_when_quiet_and_with_the_tutorial(tmp_path: Path) -> None:
+    said = succeeds("train", "digits", "--diagnose", "--quiet", "--epochs", 5, cwd=tmp_path).splitlines()
+    assert said[0] == "diagnosis of the training: nothing was found"
+    said = succeeds(
+        "train", "digits", "--diagnose", "--quiet", "--epochs", 3, "--learning-rate", 1e-8, cwd=tmp_path
+    ).splitlines()
+    assert said[0] == "diagnosis of the training, causes first:"
+    assert said[1].startswith("1. training: largest change of the weights in a step against their size should be near 0.001")
+    out = succeeds("train", "digits", "--diagnose", "--recipe", "tutorial", "--epochs", 30, cwd=tmp_path)
+    assert out.count("diagnosis of the training: nothing was found") == 4
+
+
+def test_train_diagnose_puts_findings_into_the_json_object(tmp_path: Path) -> None:
+    flags = ("--diagnose", "--json", "--epochs", 2)
+    process = numlp("train", "digits", *flags, "--learning-rate", 1e-8, cwd=tmp_path)
+    (finding,) = json.loads(process.stdout)["findings"]
+    assert set(finding) == {"what", "where", "number", "limit", "advice"} and finding["where"] == "training"
+    assert "diagnosis of the training, causes first:\n1. training: largest change" in process.stderr
+    assert json.loads(succeeds("train", "digits", *flags, cwd=tmp_path))["findings"] == []
+    assert "findings" not in json.loads(succeeds("train", "digits", *flags[1:], cwd=tmp_path))
+
+
+def test_train_diagnose_tells_of_a_training_that_diverged(tmp_path: Path) -> None:
+    flags = ("--diagnose", "--optimizer", "SGD", "--learning-rate", 1e20, "--activation", "identity")
+    lines = fails(3, "train", "digits", "--quiet", *flags, cwd=tmp_path).splitlines()
+    assert lines[0].startswith("diagnosis of the training, causes first:") and "lower the learning rate 1e+20" in lines[1]
+    assert lines[-1].startswith("numlp: fit: loss must stay finite")

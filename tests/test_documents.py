@@ -21,6 +21,7 @@ DOCUMENTS = (
     "docs/catalogue.md",
     "docs/speed.md",
     "docs/checkpoints.md",
+    "docs/diagnosis.md",
 )
 
 

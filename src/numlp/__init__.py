@@ -8,6 +8,7 @@ from numlp.data.digits import load_digits
 from numlp.data.idx import read_idx, write_idx
 from numlp.data.input_data import read_data_sets
 from numlp.data.mnist import load_mnist
+from numlp.diagnosis import Doctor
 from numlp.explain import explain_step
 from numlp.gradients import check_gradients
 from numlp.layers import (
@@ -115,6 +116,7 @@ __all__ = [
     "CrossEntropy",
     "Dense",
     "Distortion",
+    "Doctor",
     "Dropout",
     "EarlyStopping",
     "Embedding",

@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -29,8 +30,9 @@ from numlp.cli.app import (
 )
 from numlp.cli.runs import RunLog
 from numlp.data.splits import Dataset, Split
-from numlp.errors import ArgumentError, check_choice
+from numlp.errors import ArgumentError, DivergenceError, check_choice
 from numlp.optimizers import OPTIMIZERS
+from numlp.progress import write_line
 from numlp.recipes import RECIPES, Recipe, build_network, fit_options
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
@@ -42,6 +44,9 @@ OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="SGD, Ada
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.")]
 Seed = Annotated[int, typer.Option(help="Of weights, dropout and the order of rows.")]
 DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+Diagnose = Annotated[
+    bool, typer.Option("--diagnose", help="Say in words what is wrong with the training (`numlp doctor`: with the machine).")
+]
 Out = Annotated[Path | None, typer.Option(help="Model file to write [default: DATASET.safetensors].")]
 
 
@@ -73,6 +78,7 @@ def train(
     ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints [default: an epoch].")] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Train on when no checkpoint can be written.")] = False,
+    diagnose: Diagnose = False,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -82,6 +88,7 @@ def train(
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     if run is None and (checkpoint_every is not None or keep_going):
         raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
+    job = job._replace(doctor=nl.Doctor(speaker(as_json, quiet=False)) if diagnose else None)
     if job.recipe.widths:
         if run is not None:
             raise ArgumentError("train: --run must come with one training, got a search of widths; give one by --hidden")
@@ -94,14 +101,7 @@ def train(
     options = fit_options(job.recipe, job.data.train, job.data.image_shape)
     options |= {"n_threads": threads, "deterministic": deterministic}
     train, validation = job.data.train, job.data.validation
-    try:
-        history = nl.fit(
-            network, train, validation=validation, callbacks=callbacks, resume=run, progress=not quiet, **options
-        )
-    except SystemExit as end:  # SIGTERM, after the checkpoint
-        fail(f"terminated; the same command goes on from {run}", int(end.code or 0))
-    if run is not None and history.interrupted:
-        fail(f"interrupted; the same command goes on from {run}", 130)
+    history = _fit(job, network, train, callbacks, run, validation=validation, **options)
     network.metrics["validation"] = nl.evaluate(network, validation, progress=False)
     _finish(job, network, len(history), {}, history.interrupted)
 
@@ -155,6 +155,7 @@ class _Job(NamedTuple):
     quiet: bool
     say: Callable[[str], None]
     started: float
+    doctor: nl.Doctor | None = None
 
 
 def _begin(
@@ -198,6 +199,30 @@ class _EpochLines(nl.Callback):
         )
 
 
+def _fit(
+    job: _Job,
+    network: nl.Network,
+    train: Split,
+    callbacks: Sequence[nl.Callback] = (),
+    run: Path | None = None,
+    **options: Any,
+) -> nl.History:
+    """Train, with the doctor looking on if one was called, and keep all in the folder `run`, if there is one."""
+    doctors = [] if job.doctor is None else [job.doctor]
+    listeners = [*callbacks, *doctors]
+    try:
+        history = nl.fit(network, train, callbacks=listeners, resume=run, progress=not job.quiet, **options)
+    except DivergenceError:
+        for doctor in doctors:
+            write_line(doctor.report(), sys.stderr)
+        raise
+    except SystemExit as end:  # SIGTERM, after the checkpoint
+        fail(f"terminated; the same command goes on from {run}", int(end.code or 0))
+    if run is not None and history.interrupted:
+        fail(f"interrupted; the same command goes on from {run}", 130)
+    return history
+
+
 def _search(job: _Job, grid: dict[str, Any]) -> None:
     """Search a grid of recipe settings, say what was found, and finish with the network of the best one."""
     recipe = job.recipe
@@ -206,7 +231,7 @@ def _search(job: _Job, grid: dict[str, Any]) -> None:
         first = recipe.epochs if validation is None else recipe.search_epochs or recipe.epochs
         chosen = replace(recipe, **setting, epochs=first)
         network = build_network(chosen, job.data, job.seed, job.dtype)
-        nl.fit(network, train, progress=not job.quiet, **fit_options(chosen, train, job.data.image_shape))
+        _fit(job, network, train, **fit_options(chosen, train, job.data.image_shape))
         return network
 
     if recipe.summed_loss:
@@ -227,6 +252,8 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
     seconds = time.perf_counter() - job.started
     if job.as_json:
         facts = {"dataset": job.data.name, "recipe": job.name, **network.metrics, "seconds": seconds, "epochs": epochs}
+        if job.doctor is not None:
+            facts["findings"] = [finding._asdict() for finding in job.doctor.findings]
         print(json.dumps({**facts, "parameters": network.params.size, "model": str(job.out), **more}))
     else:
         smoothing = job.recipe.label_smoothing

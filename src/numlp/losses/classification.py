@@ -50,11 +50,13 @@ class Loss:
     The division by N (or sum w) is in the value *and* in the gradient, and stands here alone: the printed loss is the
     function being minimised. A loss states l_n and dl_n/dy. Where all weights of a batch are zero, so are L and dy.
     `dy` is a buffer of the loss, valid until its next call; a network's `backward` may overwrite it. `total_weight` is
-    sum w of the last call: means of batches, weighted with it, make the mean of all rows.
+    sum w of the last call: means of batches, weighted with it, make the mean of all rows. `last` is (y, target, w or
+    None) of the last call: y and target are buffers of others, valid until these fill them anew.
     """
 
     classifies = False
     total_weight = 0.0
+    last: tuple[Array, Array, Array | None] | None = None
     _dy: Array = np.empty((0, 0))
     _losses: Array = np.empty(0)
 
@@ -74,7 +76,9 @@ class Loss:
         if self._dy.shape[0] < len(y) or self._dy.shape[1:] != y.shape[1:] or self._dy.dtype != y.dtype:
             self._dy, self._losses = np.empty_like(y, order="C"), np.empty(len(y), y.dtype)
         dy, losses = self._dy[: len(y)], self._losses[: len(y)]
-        weight = self._rows(y, np.asarray(target), weight, losses, dy)
+        target = np.asarray(target)
+        weight = self._rows(y, target, weight, losses, dy)
+        self.last = y, target, weight
         if weight is None:
             self.total_weight = float(len(y))
             dy /= len(y)
