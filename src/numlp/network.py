@@ -212,7 +212,7 @@ class Network:
 
     def is_finite(self) -> bool:
         """Whether parameters and state are finite numbers."""
-        return all(_surely_finite(a) or bool(np.isfinite(a).all()) for a in (self.params, self.state))
+        return bool(np.isfinite(self.params).all() and np.isfinite(self.state).all())
 
     def snapshot(self) -> tuple[Array, Array]:
         """Return copies of parameters and state, for `restore`."""

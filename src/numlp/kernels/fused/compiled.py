@@ -20,6 +20,11 @@ FLAGS = {*CAREFUL, "reassoc"}  # sums in any order, or they do not vectorize
 
 _TBB = {"libtbb.so.12", "tbb12.dll"}
 
+# no loop is made parallel, or one with another, that is not written so: less to compile, and nothing to wonder about
+_PRANGE_ONLY = {"prange": True} | dict.fromkeys(
+    ("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False
+)
+
 KERNELS: dict[str, Callable[..., Any]] = {}
 
 
@@ -33,7 +38,7 @@ def kernel(
     """
     if function is None:
         return partial(kernel, parallel=parallel, flags=flags)
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "parallel": parallel}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "parallel": parallel and _PRANGE_ONLY}
     try:
         KERNELS[function.__name__] = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in can be written
