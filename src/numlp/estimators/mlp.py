@@ -19,8 +19,16 @@ from numlp.errors import ArgumentError
 from numlp.estimators import settings
 from numlp.estimators.perceptron import Perceptron
 from numlp.estimators.sklearn_callbacks import with_callbacks
-from numlp.losses import ClassificationLoss, GaussianNLL, Loss, Pinball, Poisson, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from numlp.losses import SquaredError
+from numlp.losses import (
+    ClassificationLoss,
+    GaussianNLL,
+    Loss,
+    Pinball,
+    Poisson,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from numlp.optimizers import Optimizer
 from numlp.schedules import Schedule
 
@@ -31,6 +39,11 @@ _FLOATS = (np.float64, np.float32)
 def _takes_steps(estimator: Perceptron) -> bool:
     """Whether there is `partial_fit`: L-BFGS has no steps to take one of."""
     return not settings.is_lbfgs(estimator)
+
+
+def _labels(y: Array) -> Array:
+    """Return labels 0, 1, ... (n,) from one column for two classes, or a column for each."""
+    return y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -176,13 +189,26 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def predict(self, X: Any) -> Array:
         """Return the class of each row (n,), or 0 and 1 for each label (n, n_labels)."""
-        outputs = self._outputs(X)
-        return self._decode_decisions(self._classification_loss().decide(outputs))
+        codes = self._codes(self._outputs(X))
+        if codes.ndim == 2:
+            return self._decode(codes)
+        return self.classes_[np.minimum(codes, len(self.classes_) - 1)]  # one class has an output like two
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class (n, n_classes), or of each label."""
         p = self._classification_loss().probabilities(self._outputs(X))
-        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+        if p.shape[1] == 1:
+            return np.hstack([1 - p, p])
+        if self._label_binarizer.y_type_ == "multiclass" and self.out_activation_ == "logistic":
+            p /= p.sum(axis=1, keepdims=True)  # one class against all others, each by itself
+        return p
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the network's outputs (n, n_outputs); for two classes, what speaks for the second one (n,)."""
+        outputs = self._outputs(X)
+        if outputs.shape[1] == 1:
+            return outputs[:, 0]
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == outputs.shape[1] == 2 and not self._several else outputs
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`."""
@@ -223,11 +249,15 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _decode(self, y: Array) -> Array:
         return self._label_binarizer.inverse_transform(y)
 
-    def _decode_decisions(self, decisions: Array) -> Array:
-        """Return classes for labels 0, 1, ...; a matrix of 0 and 1 stays one, sparse if the training's was."""
-        if decisions.ndim == 2:
-            return self._decode(decisions)
-        return self.classes_[np.minimum(decisions, len(self.classes_) - 1)]
+    @property
+    def _several(self) -> bool:
+        """Whether a row has several labels."""
+        return self._label_binarizer.y_type_.startswith("multilabel")
+
+    def _codes(self, outputs: Array) -> Array:
+        """Return what the outputs say: labels 0, 1, ... (n,), or 0 and 1 for each of several labels (n, n_labels)."""
+        codes = self._classification_loss().decide(outputs)
+        return codes if codes.ndim == 1 or self._several else outputs.argmax(axis=1)
 
     def _find_loss(self) -> Loss:
         kind = SoftmaxCrossEntropy if self._label_binarizer.y_type_ == "multiclass" else SigmoidCrossEntropy
@@ -236,9 +266,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _target(self, y: Array, loss: Loss) -> Array:
         if isinstance(loss, SigmoidCrossEntropy):
             return y
-        if self._label_binarizer.y_type_.startswith("multilabel"):
+        if self._several:
             raise ArgumentError(f"MLPClassifier: loss must be log_loss for several labels, got {type(loss).__name__}")
-        return y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
+        return _labels(y)
 
     def _n_out(self, loss: Loss) -> int:
         return self.n_outputs_ if isinstance(loss, SigmoidCrossEntropy) else max(2, self.n_outputs_)
@@ -247,9 +277,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         """Return the accuracy; NaN where outputs are not finite."""
         if not np.isfinite(outputs).all():
             return np.nan
-        loss = self._classification_loss()
-        right = loss.hits(outputs, self._target(y, loss), weight)
-        return right / (len(y) if weight is None else weight.sum())
+        right = self._codes(outputs) == (y if self._several else _labels(y))
+        return float(np.average(right.reshape(len(y), -1).all(axis=1), weights=weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,8 +12,21 @@ from numlp.callbacks import Callback
 from numlp.errors import ArgumentError, DTypeError, check_choice, check_count, check_number
 from numlp.estimators.objective import EarlyEpsilonAdam
 from numlp.layers import Activation, BatchNorm, Dense, Dropout, Layer
-from numlp.losses import LOSSES, CrossEntropy, Focal, Gamma, GaussianNLL, KLDivergence, Loss, Pinball, Poisson
-from numlp.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, Tweedie
+from numlp.losses import (
+    LOSSES,
+    CrossEntropy,
+    Focal,
+    Gamma,
+    GaussianNLL,
+    KLDivergence,
+    Loss,
+    Pinball,
+    Poisson,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+    Tweedie,
+)
 from numlp.network import Network
 from numlp.optimizers import LBFGS, OPTIMIZERS, SGD, Optimizer
 from numlp.schedules import SCHEDULES, Schedule
