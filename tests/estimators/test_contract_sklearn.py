@@ -14,12 +14,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "lbfgs": {"solver": "lbfgs", "activation": "tanh", "width": 20, "alpha": 0.1, "max_iter": 20},
     "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.02, "activation": "logistic"},
-    "cosine": {"solver": "AdamW", "learning_rate": "Cosine", "learning_rate_init": 0.01, "activation": "silu", "n_layers": 2},
+    "cosine": {
+        "solver": "AdamW",
+        "learning_rate": "Cosine",
+        "learning_rate_init": 0.01,
+        "activation": "silu",
+        "n_layers": 2,
+    },
     "parts": {"solver": nl.RMSprop(0.01), "activation": ["selu", "mish"], "n_layers": 2, "width": 16, "max_iter": 60},
 }
 LOSSES: dict[Any, nl.Loss] = {MLPClassifier: nl.SigmoidCrossEntropy(label_smoothing=0.05), MLPRegressor: nl.LogCosh()}
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def cases() -> list[Any]:

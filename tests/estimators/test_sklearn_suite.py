@@ -14,7 +14,7 @@ LEFT_OUT = {
     "test_gradient": "calls _loss_grad_lbfgs, a private method; numlp's gradients are tested in tests/test_contract.py",
 }
 
-pytestmark = pytest.mark.filterwarnings("default")  # its tests let their estimators warn
+pytestmark = pytest.mark.filterwarnings("ignore")  # its tests let their estimators warn
 
 
 def their_tests() -> dict[str, object]:

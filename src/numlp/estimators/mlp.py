@@ -1,464 +1,328 @@
-"""MLPClassifier and MLPRegressor: scikit-learn's estimators of the same names, trained by numlp."""
+"""What classifier and regressor share: from data and parameters to a numlp network, numlp's training, and back."""
 
-from collections.abc import Sequence
-from statistics import NormalDist
+import copy
+import threading
+import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from numlp import kernels
 from numlp.callbacks import Callback
-from numlp.errors import ArgumentError
+from numlp.errors import DivergenceError
 from numlp.estimators import settings
-from numlp.estimators.perceptron import Perceptron
-from numlp.estimators.sklearn_callbacks import with_callbacks
-from numlp.losses import (
-    ClassificationLoss,
-    GaussianNLL,
-    Loss,
-    Pinball,
-    Poisson,
-    SigmoidCrossEntropy,
-    SoftmaxCrossEntropy,
-    SquaredError,
-)
-from numlp.optimizers import Optimizer
-from numlp.schedules import Schedule
+from numlp.estimators.conversion import from_sklearn, to_sklearn
+from numlp.estimators.objective import Objective, RowOrder
+from numlp.estimators.rules import FitTasks, KeepState, LBFGSRules, MaxTime, Rules, Scorer, Validation
+from numlp.estimators.sklearn_callbacks import CallbackSupportMixin
+from numlp.estimators.weights import sample_weights, with_class_weights
+from numlp.losses import Loss
+from numlp.network import Network
+from numlp.training import fit
 
 Array = NDArray[Any]
-_FLOATS = (np.float64, np.float32)
+Part = tuple[Array, Array, Array | None]  # x, targets as `_encode` gives them (n, n_outputs), weights
+
+_DIVERGED = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
 
 
-def _takes_steps(estimator: Perceptron) -> bool:
+class DivergedError(DivergenceError, ValueError):
+    """Training produced a number that is not finite: numlp's error, and the one scikit-learn raises."""
+
+
+def takes_steps(estimator: Any) -> bool:
     """Whether there is `partial_fit`: L-BFGS has no steps to take one of."""
     return not settings.is_lbfgs(estimator)
 
 
-def _labels(y: Array) -> Array:
-    """Return labels 0, 1, ... (n,) from one column for two classes, or a column for each."""
-    return y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
+def _dense(X: Any) -> Array:
+    return X.toarray() if hasattr(X, "toarray") else X
 
 
-class MLPClassifier(ClassifierMixin, Perceptron):
-    """Multilayer perceptron for classes: scikit-learn's `MLPClassifier`, and what numlp has besides.
+class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
+    """A multilayer perceptron behind scikit-learn's words; the classifier or regressor says what the targets are.
 
-    It makes the cross-entropy of softmax (two classes or several labels: sigmoid) outputs small, plus alpha / (2 n) sum w^2
-    for batches of n rows. With the same parameters and `random_state`, training takes the steps scikit-learn's takes, up
-    to rounding. Numbers stay float32 or float64 as X is; L-BFGS computes in float64.
-
-    Parameters
-    ----------
-    hidden_layer_sizes, alpha, batch_size, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose
-        As in scikit-learn.
-    warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon
-        As in scikit-learn.
-    n_iter_no_change, max_fun
-        As in scikit-learn.
-    activation
-        logistic, or any name in `numlp.activations.ACTIVATIONS`; a list has one for each hidden layer.
-    solver
-        lbfgs, sgd, adam; the name of an optimizer of numlp, such as "AdamW"; or an optimizer, which is copied.
-    learning_rate
-        constant; for sgd also invscaling, adaptive; the name of a schedule of numlp, such as "Cosine", which begins at
-        learning_rate_init; or a schedule.
-    loss
-        log_loss; the name of a loss of numlp, such as "Focal"; or a loss, which is copied.
-    class_weight
-        None; "balanced"; or a dict class -> weight, for several labels a list of them. It multiplies the weights of the
-        rows in training.
-    dropout
-        Share of each hidden layer's outputs that is dropped in training, in [0, 1); a list has one for each layer.
-    batch_norm
-        Whether a batch norm stands before each hidden activation.
-    n_layers, width
-        In the place of hidden_layer_sizes: so many hidden layers (1) of so many units (100).
-    scoring
-        What is measured on the validation rows: None, the accuracy; "loss", minus the loss; or as scikit-learn's scorers.
-    callbacks
-        numlp's, called after each epoch's figures are known.
-    max_time
-        Seconds after which training ends.
-    n_threads
-        None takes what suits the size of a step.
-
-    Attributes
-    ----------
-    coefs_, intercepts_, classes_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, t_, n_iter_
-        As in scikit-learn.
-    n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
-        As in scikit-learn.
-    network_
-        The `numlp.Network`.
-    validation_loss_curve_
-        The loss on the validation rows after each epoch, without penalty, if there are such rows.
-    stopped_early_
-        Whether the rule of tol and n_iter_no_change, or for L-BFGS a flat place, ended the last training.
-
-    Errors  ArgumentError, DTypeError about a parameter; ValueError about the data, as in scikit-learn. DivergedError, which
-        is a ValueError, if training diverges and there is no early stopping; the network is as it was an epoch before.
-
-    Examples
-    --------
-    >>> from numlp.estimators import MLPClassifier
-    >>> from sklearn.datasets import load_iris
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = MLPClassifier(width=20, learning_rate_init=0.01, random_state=0).fit(X, y)
-    >>> model.score(X, y) > 0.95
-    True
+    The network is `network_`; `coefs_` and `intercepts_` are its weights and biases, written in place. Arrays put in their
+    stead are copied into the network when it is used next.
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        solver: str | Optimizer = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        loss: str | Loss = "log_loss",
-        class_weight: Any = None,
-        dropout: float | Sequence[float] = 0.0,
-        batch_norm: bool = False,
-        n_layers: int | None = None,
-        width: int | None = None,
-        scoring: Any = None,
-        callbacks: Sequence[Callback] | None = None,
-        max_time: float | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self._keep(locals())
+    _best: Any = None  # weights of the best validation score, kept with early stopping
 
-    @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
-        """Train; from the start, or with `warm_start` from where the last training ended.
-
-        Parameters
-        ----------
-        X, y
-            (n, n_features) array, data frame or sparse matrix (made dense); classes (n,), or 0 and 1 (n, n_labels).
-        sample_weight
-            (n,) at least 0, how much each row counts.
-        eval_set
-            (X, y) or (X, y, sample_weight): measured after each epoch, and with early_stopping used for it.
-        """
-        return self._fit(X, y, sample_weight, eval_set, incremental=False)
-
-    @available_if(_takes_steps)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, eval_set: Any = None) -> Self:
-        """Train one epoch more on these rows; the optimizer goes on as if there had been no pause.
-
-        With `early_stopping` it needs an eval_set; when patience is at its end, the best weights are put in place and
-        `stopped_early_` is True: time to stop calling.
-
-        Parameters
-        ----------
-        X, y, sample_weight, eval_set
-            As in `fit`.
-        classes
-            All classes; needed in the first call.
-        """
-        if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer()
-            self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
-        return self._fit(X, y, sample_weight, eval_set, incremental=True)
-
-    def predict(self, X: Any) -> Array:
-        """Return the class of each row (n,), or 0 and 1 for each label (n, n_labels)."""
-        codes = self._codes(self._outputs(X))
-        if codes.ndim == 2:
-            return self._decode(codes)
-        return self.classes_[np.minimum(codes, len(self.classes_) - 1)]  # one class has an output like two
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class (n, n_classes), or of each label."""
-        p = self._classification_loss().probabilities(self._outputs(X))
-        if p.shape[1] == 1:
-            return np.hstack([1 - p, p])
-        if self._label_binarizer.y_type_ == "multiclass" and self.out_activation_ == "logistic":
-            p /= p.sum(axis=1, keepdims=True)  # one class against all others, each by itself
-        return p
-
-    def decision_function(self, X: Any) -> Array:
-        """Return the network's outputs (n, n_outputs); for two classes, what speaks for the second one (n,)."""
-        outputs = self._outputs(X)
-        if outputs.shape[1] == 1:
-            return outputs[:, 0]
-        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == outputs.shape[1] == 2 and not self._several else outputs
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`."""
-        p = self.predict_proba(X)
-        return np.log(p, out=p)
-
-    def _classification_loss(self) -> ClassificationLoss:
-        check_is_fitted(self)
-        loss = self._network().loss
-        assert isinstance(loss, ClassificationLoss)  # find_loss has seen to it
-        return loss
-
-    def _check(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
-        X, y = validate_data(self, X, y, accept_sparse=("csr", "csc"), multi_output=True, dtype=_FLOATS, reset=reset)
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        return X.toarray() if hasattr(X, "toarray") else X, y
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Keep the constructor's arguments under their names, as scikit-learn wants it."""
+        vars(self).update((name, value) for name, value in arguments.items() if name not in ("self", "__class__"))
 
     def _learn_targets(self, y: Array, incremental: bool) -> None:
-        """Learn the classes, or raise ValueError if there are others than in the last training."""
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
-            return
-        classes = unique_labels(y)
-        if self.warm_start and set(classes) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {classes}"
-            )
-        if np.setdiff1d(classes, self.classes_, assume_unique=True).size:
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
-            )
+        """Look at the targets before they are encoded."""
 
     def _encode(self, y: Array) -> Array:
-        return self._label_binarizer.transform(y).astype(bool)
+        """Return the targets as (n, n_outputs_)."""
+        raise NotImplementedError
 
     def _decode(self, y: Array) -> Array:
-        return self._label_binarizer.inverse_transform(y)
-
-    @property
-    def _several(self) -> bool:
-        """Whether a row has several labels."""
-        return self._label_binarizer.y_type_.startswith("multilabel")
-
-    def _codes(self, outputs: Array) -> Array:
-        """Return what the outputs say: labels 0, 1, ... (n,), or 0 and 1 for each of several labels (n, n_labels)."""
-        codes = self._classification_loss().decide(outputs)
-        return codes if codes.ndim == 1 or self._several else outputs.argmax(axis=1)
+        """Undo `_encode`."""
+        raise NotImplementedError
 
     def _find_loss(self) -> Loss:
-        kind = SoftmaxCrossEntropy if self._label_binarizer.y_type_ == "multiclass" else SigmoidCrossEntropy
-        return settings.find_loss(self.loss, {"log_loss": kind}, True, "MLPClassifier")
+        """Return the loss the parameters name."""
+        raise NotImplementedError
 
     def _target(self, y: Array, loss: Loss) -> Array:
-        if isinstance(loss, SigmoidCrossEntropy):
-            return y
-        if self._several:
-            raise ArgumentError(f"MLPClassifier: loss must be log_loss for several labels, got {type(loss).__name__}")
-        return _labels(y)
+        """Return encoded targets as the loss wants them."""
+        raise NotImplementedError
 
     def _n_out(self, loss: Loss) -> int:
-        return self.n_outputs_ if isinstance(loss, SigmoidCrossEntropy) else max(2, self.n_outputs_)
+        """Return how many outputs the network needs."""
+        raise NotImplementedError
 
     def _default_score(self, outputs: Array, y: Array, weight: Array | None) -> float:
-        """Return the accuracy; NaN where outputs are not finite."""
-        if not np.isfinite(outputs).all():
-            return np.nan
-        right = self._codes(outputs) == (y if self._several else _labels(y))
-        return float(np.average(right.reshape(len(y), -1).all(axis=1), weights=weight))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.classifier_tags.multi_label = True
-        return tags
-
-
-class MLPRegressor(RegressorMixin, Perceptron):
-    """Multilayer perceptron for numbers: scikit-learn's `MLPRegressor`, and what numlp has besides.
-
-    It makes half the squared error small, plus alpha / (2 n) sum w^2 for batches of n rows. With the same parameters and
-    `random_state`, training takes the steps scikit-learn's takes, up to rounding. Numbers stay float32 or float64 as X is;
-    L-BFGS computes in float64.
-
-    Parameters
-    ----------
-    loss
-        squared_error, poisson; the name of a loss of numlp, such as "Huber"; or a loss, which is copied: `Pinball` learns
-        quantiles, `GaussianNLL` mean and spread.
-    hidden_layer_sizes, alpha, batch_size, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose
-        As in scikit-learn.
-    warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon
-        As in scikit-learn.
-    n_iter_no_change, max_fun
-        As in scikit-learn.
-    activation, solver, learning_rate, dropout, batch_norm, n_layers, width, callbacks, max_time, n_threads
-        As in `MLPClassifier`.
-    scoring
-        What is measured on the validation rows: None, R2; "loss", minus the loss; or as scikit-learn's scorers.
-
-    Attributes
-    ----------
-    coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, t_, n_iter_
-        As in scikit-learn.
-    n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
-        As in scikit-learn.
-    network_, validation_loss_curve_, stopped_early_
-        As in `MLPClassifier`.
-
-    Errors  as `MLPClassifier`.
-
-    Examples
-    --------
-    >>> from numlp.estimators import MLPRegressor
-    >>> from sklearn.datasets import make_regression
-    >>> X, y = make_regression(100, 5, random_state=0)
-    >>> model = MLPRegressor(width=20, solver="lbfgs", random_state=0).fit(X, y)
-    >>> model.score(X, y) > 0.99
-    True
-    """
-
-    class_weight = None
-
-    def __init__(
-        self,
-        loss: str | Loss = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        solver: str | Optimizer = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        dropout: float | Sequence[float] = 0.0,
-        batch_norm: bool = False,
-        n_layers: int | None = None,
-        width: int | None = None,
-        scoring: Any = None,
-        callbacks: Sequence[Callback] | None = None,
-        max_time: float | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self._keep(locals())
-
-    @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
-        """Train; from the start, or with `warm_start` from where the last training ended.
-
-        Parameters
-        ----------
-        X, y
-            (n, n_features) array, data frame or sparse matrix (made dense); numbers (n,) or (n, n_outputs).
-        sample_weight
-            (n,) at least 0, how much each row counts.
-        eval_set
-            (X, y) or (X, y, sample_weight): measured after each epoch, and with early_stopping used for it.
-        """
-        return self._fit(X, y, sample_weight, eval_set, incremental=False)
-
-    @available_if(_takes_steps)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
-        """Train one epoch more on these rows; as `MLPClassifier.partial_fit`."""
-        return self._fit(X, y, sample_weight, eval_set, incremental=True)
-
-    def predict(self, X: Any) -> Array:
-        """Return the number of each row (n,), or the numbers (n, n_outputs).
-
-        After `Poisson`, `Gamma` and `Tweedie` it is the mean exp(output); after `GaussianNLL` the mean; after `Pinball` the
-        quantile that is nearest to the median.
-        """
-        return self._numbers(self._outputs(X))
-
-    def predict_quantiles(self, X: Any, quantiles: Sequence[float] | None = None) -> Array:
-        """Return quantiles of each row (n, n_quantiles), none smaller than the one before.
-
-        After `Pinball` those it has learnt; where two have crossed, they are sorted (Chernozhukov, Fernandez-Val, Galichon
-        2010). After `GaussianNLL` of one number, those asked for, m + exp(s / 2) Phi^-1(tau).
-
-        Errors  ArgumentError after another loss, or for quantiles that `Pinball` has not learnt.
-        """
-        outputs, loss, where = self._outputs(X), self._network().loss, "MLPRegressor.predict_quantiles"
-        if isinstance(loss, Pinball):
-            if quantiles is not None and tuple(quantiles) != loss.quantiles:
-                raise ArgumentError(f"{where}: quantiles must be those of the loss, {loss.quantiles}, got {quantiles}")
-            return np.sort(outputs, axis=1)
-        if not (isinstance(loss, GaussianNLL) and self.n_outputs_ == 1):
-            raise ArgumentError(f"{where}: loss must be Pinball, or GaussianNLL of one number, got {type(loss).__name__}")
-        normal = NormalDist()
-        z = np.array([normal.inv_cdf(tau) for tau in sorted(quantiles or (0.1, 0.5, 0.9))], outputs.dtype)
-        return outputs[:, :1] + np.exp(outputs[:, 1:] / 2) * z
-
-    def _numbers(self, outputs: Array) -> Array:
-        """Return predictions from the outputs of the network."""
-        loss = self._network().loss
-        if isinstance(loss, Pinball):
-            nearest = int(np.abs(np.array(loss.quantiles) - 0.5).argmin())
-            outputs = outputs[:, nearest : nearest + 1]
-        elif isinstance(loss, GaussianNLL):
-            outputs = outputs[:, : self.n_outputs_]
-        if self.out_activation_ == "exp":
-            outputs = np.exp(outputs)
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        """Return the score of the network's outputs for encoded targets."""
+        raise NotImplementedError
 
     def _check(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
+        """Return X, dense and of a floating point type, and y, checked by scikit-learn."""
         X, y = validate_data(
-            self, X, y, accept_sparse=("csr", "csc"), multi_output=True, y_numeric=True, dtype=_FLOATS, reset=reset
+            self,
+            X,
+            y,
+            accept_sparse=("csr", "csc"),
+            multi_output=True,
+            y_numeric=isinstance(self, RegressorMixin),
+            dtype=(np.float64, np.float32),
+            reset=reset,
         )
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        return X.toarray() if hasattr(X, "toarray") else X, y
+        return _dense(X), y
 
-    def _encode(self, y: Array) -> Array:
-        return np.asarray(y, np.float64).reshape(len(y), -1)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool) -> Self:
+        """Train, from the start or from where the last training ended; `incremental`: one epoch."""
+        settings.check_settings(self)
+        if incremental and self.early_stopping and eval_set is None:
+            raise ValueError("partial_fit does not support early_stopping=True without an eval_set")
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        x, labels = self._check(X, y, reset=first)
+        self._learn_targets(labels, incremental)
+        encoded = self._encode(labels)
+        weight = sample_weights(sample_weight, len(x), type(self).__name__)
+        self.n_outputs_ = encoded.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        self._lock = threading.Lock()
+        if first:
+            self._begin(x, self._random_state)
+        self._network()
+        train, validation = self._parts((x, encoded, weight), eval_set)
+        tasks = self._tasks({"X": X, "y": y})
+        self._train(train, validation, tasks, incremental)
+        return self
 
-    def _decode(self, y: Array) -> Array:
-        return y[:, 0] if y.shape[1] == 1 else y
+    def _begin(self, x: Array, random: np.random.RandomState) -> None:
+        """Build the network and open the books."""
+        self._build(x.shape[1], np.float64 if settings.is_lbfgs(self) else x.dtype, random)
+        self._open_books()
+        self._best = self.network_.snapshot() if self.early_stopping else None
 
-    def _find_loss(self) -> Loss:
-        return settings.find_loss(self.loss, {"squared_error": SquaredError, "poisson": Poisson}, False, "MLPRegressor")
+    def _open_books(self) -> None:
+        """Forget earlier trainings."""
+        vars(self).pop("_optimizer", None)
+        self.n_iter_, self.t_, self.loss_curve_, self._no_improvement_count = 0, 0, [], 0
+        self.best_loss_: float | None = None if self.early_stopping else np.inf
+        self.validation_scores_: list[float] | None = None
+        self.best_validation_score_: float | None = None
+        self.validation_loss_curve_: list[float] = []
 
-    def _target(self, y: Array, loss: Loss) -> Array:
-        return y
+    def _build(self, n_in: int, dtype: Any, random: np.random.RandomState) -> None:
+        """Build the network, and show its weights."""
+        loss = self._find_loss()
+        self.network_ = settings.build_network(self, n_in, self._n_out(loss), loss, dtype, random)
+        self.n_layers_ = len(settings.hidden_widths(self)) + 2
+        self.out_activation_ = settings.link_of(loss)
+        self._show_weights()
 
-    def _n_out(self, loss: Loss) -> int:
-        return settings.n_network_outputs(loss, self.n_outputs_)
+    def _show_weights(self) -> None:
+        layers = settings.dense_layers(self.network_)
+        self.coefs_, self.intercepts_ = [layer.W for layer in layers], [layer.b for layer in layers]
 
-    def _default_score(self, outputs: Array, y: Array, weight: Array | None) -> float:
-        """Return R2; NaN where predictions are not finite."""
-        predictions = self._numbers(outputs)
-        if not np.isfinite(predictions).all():
-            return np.nan
-        return float(r2_score(y, predictions, sample_weight=weight))
+    def _network(self) -> Network:
+        """Return the network, with the numbers of `coefs_` and `intercepts_` if they are not its own any more."""
+        if not hasattr(self, "network_"):  # somebody has set coefs_ by hand
+            coefs, intercepts = self.coefs_, self.intercepts_
+            self._build(len(coefs[0]), np.asarray(coefs[0]).dtype, np.random.RandomState(0))
+            self.coefs_, self.intercepts_ = coefs, intercepts
+        layers = settings.dense_layers(self.network_)
+        for layer, W, b in zip(layers, self.coefs_, self.intercepts_, strict=True):
+            if W is not layer.W or b is not layer.b:
+                layer.W[...], layer.b[...] = W, b
+                self._show_weights()
+        return self.network_
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.target_tags.multi_output = True
-        return tags
+    def _parts(self, whole: Part, eval_set: Any) -> tuple[Part, Part | None]:
+        """Return training and validation data: the eval_set, or with early stopping a share of the rows."""
+        if eval_set is not None:
+            X, y, *rest = eval_set
+            x, labels = self._check(X, y, reset=False)
+            weight = sample_weights(rest[0] if rest else None, len(x), f"{type(self).__name__}: eval_set")
+            return whole, (x, self._encode(labels), weight)
+        if not self.early_stopping or settings.is_lbfgs(self):
+            return whole, None
+        x, encoded, weight = whole
+        # as scikit-learn: for two classes the shares are kept, for more they are not
+        stratify = encoded if encoded.dtype == bool and self.n_outputs_ == 1 else None
+        arrays = [array for array in (x, encoded, weight) if array is not None]
+        split = train_test_split(
+            *arrays, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
+        )
+        train, validation = (*split[0::2], None)[:3], (*split[1::2], None)[:3]
+        if len(validation[0]) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        return train, validation
+
+    def _train(self, train: Part, validation: Part | None, tasks: list[Callback], incremental: bool) -> None:
+        """Let numlp train the network, with callbacks that keep scikit-learn's books."""
+        network, lbfgs, (x, encoded, weight) = self.network_, settings.is_lbfgs(self), train
+        loss = network.loss = self._find_loss()
+        scale = settings.printed_share(loss, self.n_outputs_)
+        objective = Objective(loss, network, self.alpha, scale, getattr(self, "loss", None) == "poisson")
+        if self.class_weight is not None:
+            weight = with_class_weights(self.class_weight, self._decode(encoded), weight)
+        self.stopped_early_ = False
+        listeners = self._listeners(objective, validation, len(x), incremental) + tasks
+        own, network.rng = network.rng, RowOrder(self._random_state, self.shuffle)
+        # scikit-learn does not warn of inputs far from [-1, 1]
+        network.layers[0].takes_any_scale = True
+        try:
+            fit(
+                network,
+                (x, self._target(encoded, loss)) if weight is None else (x, self._target(encoded, loss), weight),
+                loss=objective,
+                optimizer=self._optimizer,
+                epochs=1 if incremental else self.max_iter,
+                batch_size=None if lbfgs else self._rows_a_step(len(x)),
+                callbacks=listeners,
+                progress=False,
+                n_threads=self.n_threads,
+            )
+        except DivergenceError as error:
+            self._diverged(error, len(x))
+        finally:
+            network.rng, network.loss, network.l2 = own, loss, 0.0
+
+    def _listeners(self, objective: Objective, validation: Part | None, n_rows: int, incremental: bool) -> list[Callback]:
+        """Return the callbacks in the order in which they must hear of an epoch, and have the optimizer ready."""
+        listeners: list[Callback] = []
+        if incremental and hasattr(self, "_optimizer"):
+            listeners.append(KeepState())
+        else:
+            self._optimizer = settings.build_optimizer(self)
+        self.n_iter_ = 0
+        if validation is not None:
+            listeners.append(self._validation(objective.loss, validation, incremental))
+        if settings.is_lbfgs(self):
+            listeners.append(LBFGSRules(self, objective))
+        else:
+            listeners.append(Rules(self, objective.loss, n_rows, incremental))
+        listeners += self.callbacks or ()
+        return listeners if self.max_time is None else [*listeners, MaxTime(self.max_time)]
+
+    def _validation(self, loss: Loss, part: Part, incremental: bool) -> Validation:
+        """Return the callback that measures the validation data after each epoch."""
+        x, encoded, weight = part
+        if self.validation_scores_ is None:
+            self.validation_scores_, self.best_validation_score_ = [], -np.inf
+        target = loss.prepare(self._target(encoded, loss), self.network_.n_out, self.network_.dtype, "eval_set")
+        score = self._scorer(x, encoded, weight)
+        return Validation(self, copy.deepcopy(loss), (x, target, weight), score, incremental)
+
+    def _scorer(self, x: Array, encoded: Array, weight: Array | None) -> Scorer:
+        """Return what scores the validation rows: the estimator's own score, minus the loss, or any of scikit-learn's."""
+        if self.scoring is None:
+            return lambda outputs, loss: self._default_score(outputs, encoded, weight)
+        if self.scoring == "loss":
+            return lambda outputs, loss: -loss
+        scorer, y = check_scoring(self, self.scoring), self._decode(encoded)
+        view = copy.copy(self)  # knows no names of columns, and x has none
+        vars(view).pop("feature_names_in_", None)
+        options = {} if weight is None else {"sample_weight": weight}
+        return lambda outputs, loss: scorer(view, x, y, **options)
+
+    def _tasks(self, data: dict[str, Any]) -> list[Callback]:
+        """Return the callback that tells scikit-learn's callbacks, if there are any."""
+        if not (hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")):
+            return []
+        tasks = self._init_callback_context(max_subtasks=self.max_iter)
+        return [FitTasks(self, tasks, data, self._fitted_copy)]
+
+    def _fitted_copy(self) -> dict[str, Any]:
+        """Return what a copy of this estimator needs to predict as it would now, whatever training does next."""
+        twin = copy.copy(self)
+        twin.network_ = copy.deepcopy(self.network_)
+        twin._show_weights()
+        return {name: getattr(twin, name) for name in ("network_", "coefs_", "intercepts_")}
+
+    def _rows_a_step(self, n: int) -> int:
+        """Return the batch size for n rows."""
+        if self.batch_size == "auto":
+            return min(200, n)
+        if self.batch_size > n:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6)
+        return min(self.batch_size, n)
+
+    def _diverged(self, error: DivergenceError, n_rows: int) -> None:
+        """Raise, or with early stopping, which has weights to go back to, take down an epoch of NaN and warn."""
+        if self._best is None:
+            raise DivergedError(f"{_DIVERGED} {error}") from error
+        self.n_iter_, self.t_, self.loss_ = self.n_iter_ + 1, self.t_ + n_rows, np.nan
+        self.loss_curve_.append(np.nan)
+        self.validation_loss_curve_.append(np.nan)
+        Validation.append(self, np.nan)
+        self.network_.restore(self._best)
+        warnings.warn(f"Training diverged; the best weights are restored. {error}", ConvergenceWarning, stacklevel=6)
+
+    def _outputs(self, X: Any) -> Array:
+        """Return the network's outputs for X, a copy; several threads may ask at once."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=("csr", "csc"), reset=False)
+        x = _dense(X)
+        with self._lock:
+            network = self._network()
+            with kernels.threads(network.sensible_threads(len(x)), self.n_threads):
+                return network.outputs(x, progress=False)
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> Self:
+        """Return a fitted estimator with the parameters, weights and predictions of scikit-learn's fitted `model`.
+
+        Errors  DTypeError for another kind of model; scikit-learn's NotFittedError.
+        """
+        return from_sklearn(cls, model)
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's estimator with the weights and predictions of this one.
+
+        A solver or schedule that scikit-learn has not becomes its default.
+
+        Errors  ArgumentError for a batch norm, loss or activations that scikit-learn has not; its NotFittedError.
+        """
+        return to_sklearn(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what shows or guards the network: it is rebuilt."""
+        state: dict[str, Any] = super().__getstate__()
+        if "network_" not in state:
+            return state
+        self._network()
+        return {name: value for name, value in state.items() if name not in ("coefs_", "intercepts_", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "network_"):
+            self._lock = threading.Lock()
+            self._show_weights()

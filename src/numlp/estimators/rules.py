@@ -144,7 +144,8 @@ class Rules(Callback):
         _warn_if_interrupted(run)
         if not (self._incremental or run.stop):
             warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({run.epochs}) reached and the optimization hasn't converged yet.",
+                f"Stochastic Optimizer: Maximum iterations ({run.epochs}) reached and the "
+                "optimization hasn't converged yet.",
                 ConvergenceWarning,
                 stacklevel=_USER,
             )
@@ -179,9 +180,10 @@ class Rules(Callback):
 
 
 class LBFGSRules(Callback):
-    """SciPy's rules for the end of L-BFGS-B that numlp's has not: `max_fun`, and
+    """SciPy's rules for the end of L-BFGS-B that numlp's has not.
 
     (L_k - L_(k+1)) / max(|L_k|, |L_(k+1)|, 1) <= 2.2e-9                                       (1)
+    evaluations of L > max_fun                                                                 (2)
     """
 
     def __init__(self, estimator: Any, objective: Objective) -> None:
@@ -200,7 +202,7 @@ class LBFGSRules(Callback):
             self._estimator.loss_ = self._objective.value
 
     def on_epoch(self, run: Run) -> None:
-        """Equation (1); after an iteration, the last gradient is that of the point reached."""
+        """Equations (1), (2); after an iteration, the last gradient is that of the point reached."""
         e, loss, last = self._estimator, run.history.records[-1]["loss"], self._estimator.loss_
         e.n_iter_, e.loss_ = run.epoch, loss
         e.loss_curve_.append(loss)
@@ -219,8 +221,8 @@ class LBFGSRules(Callback):
         e.stopped_early_ = e.stopped_early_ or self._slope <= run.optimizer.tolerance
         if self._calls > e.max_fun or not (run.stop or e.stopped_early_):
             warnings.warn(
-                f"lbfgs failed to converge after {e.n_iter_} iterations, {self._calls} evaluations of the loss. Increase the "
-                f"number of iterations (max_iter={e.max_iter}) or of evaluations (max_fun={e.max_fun}), or scale the data.",
+                f"lbfgs failed to converge after {e.n_iter_} iterations, {self._calls} evaluations of the loss. Increase "
+                f"the number of iterations (max_iter={e.max_iter}) or of evaluations (max_fun={e.max_fun}), or scale the data.",
                 ConvergenceWarning,
                 stacklevel=_USER,
             )

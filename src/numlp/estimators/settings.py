@@ -101,6 +101,13 @@ def _each(value: Any, n: int, where: str, name: str) -> list[Any]:
     return values
 
 
+def activations(estimator: Any) -> list[str]:
+    """Return the name of the activation of each hidden layer."""
+    where = type(estimator).__name__
+    names = _each(estimator.activation, len(hidden_widths(estimator)), where, "activation")
+    return [check_choice(name, {"logistic", *ACTIVATIONS}, where, "activation") for name in names]
+
+
 def build_network(estimator: Any, n_in: int, n_out: int, loss: Loss, dtype: Any, random: np.random.RandomState) -> Network:
     """Return the network with its initial weights.
 
@@ -112,11 +119,8 @@ def build_network(estimator: Any, n_in: int, n_out: int, loss: Loss, dtype: Any,
 
     Source  Glorot, Bengio 2010, eq. 16.
     """
-    where, widths = type(estimator).__name__, hidden_widths(estimator)
-    names = _each(estimator.activation, len(widths), where, "activation")
+    where, widths, names = type(estimator).__name__, hidden_widths(estimator), activations(estimator)
     rates = _each(estimator.dropout, len(widths), where, "dropout")
-    for name in names:
-        check_choice(name, {"logistic", *ACTIVATIONS}, where, "activation")
     layers: list[Layer] = []
     for width, name, rate in zip(widths, names, rates, strict=True):
         layers += _hidden(n_in, width, name, rate, bool(estimator.batch_norm))
