@@ -26,6 +26,7 @@ FLOORS = (
     ("numlp.checkpoint", "numlp.callbacks", "numlp.gradients"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
+    ("numlp.estimators",),
     ("numlp.cli", "numlp.__main__"),
 )
 # third-party packages, and the only files or folders that may import them
@@ -34,7 +35,7 @@ OUTSIDE = {
     "numba": "numlp.kernels.fused",
     "llvmlite": "numlp.kernels.fused",
     "safetensors": "numlp.checkpoint numlp.verification",
-    "sklearn": "numlp.data.digits",
+    "sklearn": "numlp.data.digits numlp.estimators",
     "scipy": "numlp.activations numlp.optimizers.lbfgs",
     "pooch": "numlp.data",
     "requests": "numlp.data.download",

@@ -59,7 +59,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep the constructor's arguments under their names, as scikit-learn wants it."""
-        vars(self).update((name, value) for name, value in arguments.items() if name not in ("self", "__class__"))
+        self.__dict__.update((name, value) for name, value in arguments.items() if name not in ("self", "__class__"))
 
     def _learn_targets(self, y: Array, incremental: bool) -> None:
         """Look at the targets before they are encoded."""
@@ -132,8 +132,9 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
 
     def _open_books(self) -> None:
         """Forget earlier trainings."""
-        vars(self).pop("_optimizer", None)
-        self.n_iter_, self.t_, self.loss_curve_, self._no_improvement_count = 0, 0, [], 0
+        self.__dict__.pop("_optimizer", None)
+        self.n_iter_, self.t_, self._no_improvement_count = 0, 0, 0
+        self.loss_curve_: list[float] = []
         self.best_loss_: float | None = None if self.early_stopping else np.inf
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
@@ -249,7 +250,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
             return lambda outputs, loss: -loss
         scorer, y = check_scoring(self, self.scoring), self._decode(encoded)
         view = copy.copy(self)  # knows no names of columns, and x has none
-        vars(view).pop("feature_names_in_", None)
+        view.__dict__.pop("feature_names_in_", None)
         options = {} if weight is None else {"sample_weight": weight}
         return lambda outputs, loss: scorer(view, x, y, **options)
 

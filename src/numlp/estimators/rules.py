@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from numlp.callbacks import Callback, Run
 from numlp.estimators.objective import Objective
 from numlp.losses import Loss
+from numlp.optimizers import LBFGS, SGD
 
 Array = NDArray[Any]
 Scorer = Callable[[Array, float], float]  # (outputs of the network, validation loss) -> score
@@ -157,7 +158,7 @@ class Rules(Callback):
 
     def _stop_or_slow_down(self, run: Run, rate: str) -> None:
         """Equation (2) or (4)."""
-        e, now = self._estimator, run.optimizer.learning_rate
+        e, now = self._estimator, run.optimizer.rate
         figure = "Validation score" if e.early_stopping else "Training loss"
         message = f"{figure} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs."
         if rate == "adaptive" and now > _SMALLEST_RATE:
@@ -172,10 +173,10 @@ class Rules(Callback):
 
     def _set_rate(self, run: Run, rate: float) -> None:
         """Change the rate from the next step on; `learning_rate` tells it, as scikit-learn's optimizer does."""
-        optimizer = run.optimizer
-        if optimizer.state_names:
-            optimizer.velocity *= optimizer.learning_rate / rate
-        optimizer.scale *= rate / optimizer.learning_rate
+        optimizer, change = run.optimizer, rate / run.optimizer.rate
+        if isinstance(optimizer, SGD) and optimizer.momentum:
+            optimizer.velocity /= change
+        optimizer.scale *= change
         optimizer.learning_rate = rate
 
 
@@ -216,13 +217,13 @@ class LBFGSRules(Callback):
 
     def on_fit_end(self, run: Run) -> None:
         """Warn if something else than a flat place ended it."""
-        e = self._estimator
+        e, optimizer = self._estimator, run.optimizer
         _warn_if_interrupted(run)
-        e.stopped_early_ = e.stopped_early_ or self._slope <= run.optimizer.tolerance
+        e.stopped_early_ |= isinstance(optimizer, LBFGS) and self._slope <= optimizer.tolerance
         if self._calls > e.max_fun or not (run.stop or e.stopped_early_):
             warnings.warn(
                 f"lbfgs failed to converge after {e.n_iter_} iterations, {self._calls} evaluations of the loss. Increase "
-                f"the number of iterations (max_iter={e.max_iter}) or of evaluations (max_fun={e.max_fun}), or scale the data.",
+                f"the limits max_iter={e.max_iter} and max_fun={e.max_fun}, or scale the data.",
                 ConvergenceWarning,
                 stacklevel=_USER,
             )
