@@ -108,6 +108,8 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         settings.check_settings(self)
         if incremental and self.early_stopping and eval_set is None:
             raise ValueError("partial_fit does not support early_stopping=True without an eval_set")
+        if incremental:
+            settings.check_steady(self)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         x, labels = self._check(X, y, reset=first)
         self._learn_targets(labels, incremental)
@@ -215,6 +217,8 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
             self._diverged(error, len(x))
         finally:
             network.rng, network.loss, network.l2 = own, loss, 0.0
+        if lbfgs:
+            del self._optimizer  # nothing can go on from it
 
     def _listeners(self, objective: Objective, validation: Part | None, n_rows: int, incremental: bool) -> list[Callback]:
         """Return the callbacks in the order in which they must hear of an epoch, and have the optimizer ready."""
@@ -283,7 +287,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         self.n_iter_, self.t_, self.loss_ = self.n_iter_ + 1, self.t_ + n_rows, np.nan
         self.loss_curve_.append(np.nan)
         self.validation_loss_curve_.append(np.nan)
-        Validation.append(self, np.nan)
+        self.validation_scores_ = [*(self.validation_scores_ or ()), np.nan]
         self.network_.restore(self._best)
         warnings.warn(f"Training diverged; the best weights are restored. {error}", ConvergenceWarning, stacklevel=6)
 

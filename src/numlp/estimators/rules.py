@@ -82,7 +82,7 @@ class Validation(Callback):
         score = float(self._score(y, loss))
         run.history.records[-1] |= {"validation_loss": loss, "validation_score": score}
         estimator.validation_loss_curve_.append(loss)
-        self.append(estimator, score)
+        estimator.validation_scores_.append(score)
         if score > estimator.best_validation_score_:
             estimator.best_validation_score_ = score
             if estimator.early_stopping:
@@ -93,13 +93,6 @@ class Validation(Callback):
         e = self._estimator
         if e.early_stopping and (e.stopped_early_ or not self._incremental):
             run.network.restore(e._best)
-
-    @staticmethod
-    def append(estimator: Any, score: float) -> None:
-        """Add the score of an epoch."""
-        estimator.validation_scores_.append(score)
-        if estimator.verbose:
-            print(f"Validation score: {score:f}")
 
 
 class Rules(Callback):
@@ -128,6 +121,8 @@ class Rules(Callback):
         e.loss_curve_.append(e.loss_)
         if e.verbose:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
+        if e.verbose and "validation_score" in run.monitors:
+            print(f"Validation score: {e.validation_scores_[-1]:f}")
         if e.early_stopping:
             stale = e.validation_scores_[-1] < self._best_score_before(e) + e.tol
         else:

@@ -1,6 +1,7 @@
 """From scikit-learn's words to numlp's parts: the parameters of an estimator checked, and what they describe built."""
 
 import copy
+import inspect
 import math
 from typing import Any
 
@@ -36,6 +37,12 @@ Array = NDArray[Any]
 # scikit-learn's activations, each with the factor of the variance from which it draws weights and biases
 FACTORS = {"identity": 6.0, "relu": 6.0, "tanh": 6.0, "logistic": 2.0}
 RATES = ("constant", "invscaling", "adaptive")
+# the schedules that need a rate and nothing else: the others are given as objects
+_BY_NAME = {
+    name: kind
+    for name, kind in SCHEDULES.items()
+    if sum(p.default is p.empty for p in inspect.signature(kind).parameters.values()) == 1
+}
 _BELOW_ONE = math.nextafter(1.0, 0.0)  # scikit-learn takes a momentum of 1
 # how each loss turns the outputs of the network into predictions: scikit-learn's name of it
 _LINKS = {Poisson: "exp", Gamma: "exp", Tweedie: "exp", SigmoidCrossEntropy: "logistic"} | dict.fromkeys(
@@ -75,12 +82,22 @@ def check_settings(estimator: Any) -> None:
     if not isinstance(get("solver"), Optimizer):
         check_choice(get("solver"), {"sgd", "adam", "lbfgs", *OPTIMIZERS}, where, "solver")
     if not isinstance(get("learning_rate"), Schedule):
-        check_choice(get("learning_rate"), {*RATES, *SCHEDULES}, where, "learning_rate")
+        check_choice(get("learning_rate"), {*RATES, *_BY_NAME}, where, "learning_rate")
 
 
 def is_lbfgs(estimator: Any) -> bool:
     """Whether the solver takes all rows in a step."""
     return isinstance(estimator.solver, LBFGS) or estimator.solver == "lbfgs"
+
+
+def check_steady(estimator: Any) -> None:
+    """Raise ArgumentError if the learning rate depends on how many steps there will be."""
+    rate = getattr(estimator.solver, "learning_rate", estimator.learning_rate)
+    if rate in _BY_NAME or isinstance(rate, Schedule):
+        raise ArgumentError(
+            f"{type(estimator).__name__}.partial_fit: learning_rate must be one of {', '.join(RATES)}, got {rate!r}; "
+            "a schedule must know how many steps there will be"
+        )
 
 
 def hidden_widths(estimator: Any) -> list[int]:
@@ -163,8 +180,8 @@ def build_optimizer(estimator: Any) -> Optimizer:
     rate: float | Schedule = float(e.learning_rate_init)
     if isinstance(e.learning_rate, Schedule):
         rate = e.learning_rate
-    elif e.learning_rate in SCHEDULES:
-        rate = SCHEDULES[e.learning_rate](rate)
+    elif e.learning_rate in _BY_NAME:
+        rate = _BY_NAME[e.learning_rate](rate)
     if e.solver == "sgd":
         return SGD(rate, min(e.momentum, _BELOW_ONE), bool(e.nesterovs_momentum and e.momentum > 0))
     return EarlyEpsilonAdam(rate, e.beta_1, e.beta_2, e.epsilon) if e.solver == "adam" else OPTIMIZERS[e.solver](rate)
