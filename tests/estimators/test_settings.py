@@ -103,8 +103,12 @@ def test_every_schedule_moves_the_rate(schedule: Any, numbers: Any) -> None:
     assert model.loss_curve_[-1] < model.loss_curve_[0]
     if schedule == "Cosine":
         assert model._optimizer.rate < 0.001
-    with pytest.raises(ArgumentError, match="a schedule must know how many steps there will be"):
-        MLPRegressor(learning_rate=schedule).partial_fit(*numbers)
+
+
+def test_partial_fit_is_missing_where_there_are_no_steps_to_take() -> None:
+    for settings in ({"solver": "lbfgs"}, {"learning_rate": "Cosine"}, {"solver": nl.SGD(nl.Step(0.1, 3))}):
+        assert not hasattr(MLPRegressor(**settings), "partial_fit")
+    assert hasattr(MLPRegressor(solver=nl.SGD(0.1), learning_rate="adaptive"), "partial_fit")
 
 
 @pytest.mark.parametrize("name", sorted(name for name, loss in LOSSES.items() if loss.classifies))

@@ -9,7 +9,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted
 
 from numlp.callbacks import Callback
 from numlp.errors import ArgumentError
@@ -178,7 +177,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class (n, n_classes), or of each label."""
-        p = self._classification_loss().probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        p = self._classification_loss().probabilities(outputs)
         if p.shape[1] == 1:
             return np.hstack([1 - p, p])
         if self._label_binarizer.y_type_ == "multiclass" and self.out_activation_ == "logistic":
@@ -200,8 +200,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return np.log(p, out=p)
 
     def _classification_loss(self) -> ClassificationLoss:
-        check_is_fitted(self)
-        loss = self._network().loss
+        loss = self.network_.loss
         assert isinstance(loss, ClassificationLoss)  # find_loss has seen to it
         return loss
 
@@ -223,10 +222,17 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             )
 
     def _encode(self, y: Array) -> Array:
-        return self._label_binarizer.transform(y).astype(bool)
+        if self._several or y.ndim > 1:
+            return self._label_binarizer.transform(y).astype(bool)
+        # what the binarizer would give, in a fraction of its time
+        codes, last = np.searchsorted(self.classes_, y), len(self.classes_) - 1
+        unknown = np.flatnonzero(self.classes_[np.minimum(codes, last)] != y)
+        if len(unknown):
+            raise ValueError(f"y must hold classes of {self.classes_}, got {y[unknown[0]]!r} at row {unknown[0]}")
+        return codes[:, None] == (np.arange(last + 1) if last > 1 else 1)
 
     def _decode(self, y: Array) -> Array:
-        return self._label_binarizer.inverse_transform(y)
+        return self._label_binarizer.inverse_transform(y) if self._several else self.classes_[_labels(y)]
 
     @property
     def _several(self) -> bool:

@@ -3,6 +3,7 @@
 import copy
 import threading
 import warnings
+from contextlib import nullcontext
 from typing import Any, Self
 
 import numpy as np
@@ -40,8 +41,15 @@ class DivergedError(DivergenceError, ValueError):
 
 
 def takes_steps(estimator: Any) -> bool:
-    """Whether there is `partial_fit`: L-BFGS has no steps to take one of."""
-    return not settings.is_lbfgs(estimator)
+    """Return True if there is `partial_fit`, else raise AttributeError, as scikit-learn does."""
+    if settings.is_lbfgs(estimator):
+        raise AttributeError("partial_fit: solver must be one that takes a step at a time, got lbfgs")
+    if settings.has_schedule(estimator):
+        raise AttributeError(
+            f"partial_fit: learning_rate must be one of {', '.join(settings.RATES)}, got {estimator.learning_rate!r} with "
+            f"solver={estimator.solver!r}; a schedule must know how many steps there will be"
+        )
+    return True
 
 
 def _dense(X: Any) -> Array:
@@ -108,8 +116,6 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         settings.check_settings(self)
         if incremental and self.early_stopping and eval_set is None:
             raise ValueError("partial_fit does not support early_stopping=True without an eval_set")
-        if incremental:
-            settings.check_steady(self)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         x, labels = self._check(X, y, reset=first)
         self._learn_targets(labels, incremental)
@@ -218,7 +224,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         finally:
             network.rng, network.loss, network.l2 = own, loss, 0.0
         if lbfgs:
-            del self._optimizer  # nothing can go on from it
+            self.__dict__.pop("_optimizer", None)  # nothing can go on from it
 
     def _listeners(self, objective: Objective, validation: Part | None, n_rows: int, incremental: bool) -> list[Callback]:
         """Return the callbacks in the order in which they must hear of an epoch, and have the optimizer ready."""
@@ -282,6 +288,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
 
     def _diverged(self, error: DivergenceError, n_rows: int) -> None:
         """Raise, or with early stopping, which has weights to go back to, take down an epoch of NaN and warn."""
+        self.__dict__.pop("_optimizer", None)
         if self._best is None:
             raise DivergedError(f"{_DIVERGED} {error}") from error
         self.n_iter_, self.t_, self.loss_ = self.n_iter_ + 1, self.t_ + n_rows, np.nan
@@ -294,12 +301,9 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
     def _outputs(self, X: Any) -> Array:
         """Return the network's outputs for X, a copy; several threads may ask at once."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=("csr", "csc"), reset=False)
-        x = _dense(X)
-        with self._lock:
-            network = self._network()
-            with kernels.threads(network.sensible_threads(len(x)), self.n_threads):
-                return network.outputs(x, progress=False)
+        x = _dense(validate_data(self, X, accept_sparse=("csr", "csc"), reset=False))
+        with self._lock, nullcontext() if self.n_threads is None else kernels.threads(1, self.n_threads):
+            return self._network().outputs(x, progress=False)
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:

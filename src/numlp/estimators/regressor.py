@@ -142,7 +142,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
         Errors  ArgumentError after another loss, or for quantiles that `Pinball` has not learnt.
         """
-        outputs, loss, where = self._outputs(X), self._network().loss, "MLPRegressor.predict_quantiles"
+        outputs, loss, where = self._outputs(X), self.network_.loss, "MLPRegressor.predict_quantiles"
         if isinstance(loss, Pinball):
             if quantiles is not None and tuple(quantiles) != loss.quantiles:
                 raise ArgumentError(f"{where}: quantiles must be those of the loss, {loss.quantiles}, got {quantiles}")
@@ -155,7 +155,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     def _numbers(self, outputs: Array) -> Array:
         """Return predictions from the outputs of the network."""
-        loss = self._network().loss
+        loss = self.network_.loss
         if isinstance(loss, Pinball):
             nearest = int(np.abs(np.array(loss.quantiles) - 0.5).argmin())
             outputs = outputs[:, nearest : nearest + 1]

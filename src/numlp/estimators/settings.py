@@ -90,14 +90,10 @@ def is_lbfgs(estimator: Any) -> bool:
     return isinstance(estimator.solver, LBFGS) or estimator.solver == "lbfgs"
 
 
-def check_steady(estimator: Any) -> None:
-    """Raise ArgumentError if the learning rate depends on how many steps there will be."""
+def has_schedule(estimator: Any) -> bool:
+    """Whether the learning rate depends on how many steps there will be."""
     rate = getattr(estimator.solver, "learning_rate", estimator.learning_rate)
-    if rate in _BY_NAME or isinstance(rate, Schedule):
-        raise ArgumentError(
-            f"{type(estimator).__name__}.partial_fit: learning_rate must be one of {', '.join(RATES)}, got {rate!r}; "
-            "a schedule must know how many steps there will be"
-        )
+    return isinstance(rate, Schedule) or rate in _BY_NAME
 
 
 def hidden_widths(estimator: Any) -> list[int]:
