@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import numlp as nl
 from numlp.callbacks import Run
-from numlp.errors import ArgumentError, DivergenceError
+from numlp.errors import ArgumentError, DivergenceError, DTypeError
 from numlp.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -197,8 +197,37 @@ def test_scikit_learns_monitor_scores_each_epoch(iris: Any) -> None:
 
 
 def test_max_time_ends_training(numbers: Any) -> None:
-    model = MLPRegressor(max_iter=10**7, max_time=0.05, tol=0, n_iter_no_change=np.inf).fit(*numbers)
-    assert 1 <= model.n_iter_ < 10**7 and not model.stopped_early_
+    model = MLPRegressor(max_iter=5000, max_time=0.05, n_iter_no_change=np.inf).fit(*numbers)
+    assert 1 <= model.n_iter_ < 5000 and not model.stopped_early_
+
+
+def test_interrupted_training_is_told_and_keeps_what_was_learnt(numbers: Any) -> None:
+    class Interrupt(nl.Callback):
+        def on_step(self, run: Run) -> None:
+            if run.step == 5:
+                run.interrupt()
+
+    for solver in ("adam", "lbfgs"):
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            model = MLPRegressor(solver=solver, batch_size=100, callbacks=[Interrupt()]).fit(*numbers)
+        assert model.n_iter_ == (5 if solver == "lbfgs" else 2) and model.predict(numbers[0]).shape == (250,)
+
+
+def test_large_inputs_draw_no_warning_as_they_draw_none_of_scikit_learn(numbers: Any) -> None:
+    X, y = numbers
+    MLPRegressor(max_iter=1).fit(1000 * X, y)
+
+
+def test_eval_set_must_be_a_pair(numbers: Any) -> None:
+    X, y = numbers
+    with pytest.raises(DTypeError, match=r"MLPRegressor: eval_set must be \(X, y\) or \(X, y, sample_weight\), got list"):
+        MLPRegressor().fit(X, y, eval_set=[(X, y)])
+
+
+def test_partial_fit_leaves_scikit_learns_callbacks_alone(iris: Any) -> None:
+    callback = pytest.importorskip("sklearn.callback")
+    model = MLPClassifier(**QUICK).set_callbacks(callback.ScoringMonitor(scoring="accuracy"))
+    assert not hasattr(model.partial_fit(*iris, classes=[0, 1, 2]), "_callback_fit_ctx")
 
 
 def test_one_thread_learns_what_two_learn(iris: Any) -> None:

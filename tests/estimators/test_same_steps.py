@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.3, "power_t": 0.3},
     "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.1, "tol": 0.1, "n_iter_no_change": 1},
     "lbfgs": {"solver": "lbfgs", "activation": "tanh", "alpha": 10.0, "hidden_layer_sizes": (3,), "max_iter": 200},
-    "max_fun": {"solver": "lbfgs", "activation": "logistic", "max_fun": 20},
+    "max_fun": {"solver": "lbfgs", "activation": "logistic", "max_fun": 8},
     "in order": {"shuffle": False, "batch_size": 37},
     "layers": {"hidden_layer_sizes": (11, 7, 5), "activation": "logistic", "alpha": 0.1},
     "stopping": {"early_stopping": True, "n_iter_no_change": 2, "learning_rate_init": 0.02, "activation": "identity"},

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from numlp import kernels
 from numlp.callbacks import Callback
-from numlp.errors import DivergenceError
+from numlp.errors import DivergenceError, DTypeError
 from numlp.estimators import settings
 from numlp.estimators.conversion import from_sklearn, to_sklearn
 from numlp.estimators.objective import Objective, RowOrder
@@ -128,7 +128,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
             self._begin(x, self._random_state)
         self._network()
         train, validation = self._parts((x, encoded, weight), eval_set)
-        tasks = self._tasks({"X": X, "y": y})
+        tasks = [] if incremental else self._tasks({"X": X, "y": y})
         self._train(train, validation, tasks, incremental)
         return self
 
@@ -176,9 +176,12 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
     def _parts(self, whole: Part, eval_set: Any) -> tuple[Part, Part | None]:
         """Return training and validation data: the eval_set, or with early stopping a share of the rows."""
         if eval_set is not None:
-            X, y, *rest = eval_set
-            x, labels = self._check(X, y, reset=False)
-            weight = sample_weights(rest[0] if rest else None, len(x), f"{type(self).__name__}: eval_set")
+            where = type(self).__name__
+            if not (isinstance(eval_set, tuple | list) and len(eval_set) in (2, 3)):
+                kind = type(eval_set).__name__
+                raise DTypeError(f"{where}: eval_set must be (X, y) or (X, y, sample_weight), got {kind}")
+            x, labels = self._check(eval_set[0], eval_set[1], reset=False)
+            weight = sample_weights(eval_set[2] if len(eval_set) == 3 else None, len(x), f"{where}: eval_set")
             return whole, (x, self._encode(labels), weight)
         if not self.early_stopping or settings.is_lbfgs(self):
             return whole, None
