@@ -224,6 +224,13 @@ def test_eval_set_must_be_a_pair(numbers: Any) -> None:
         MLPRegressor().fit(X, y, eval_set=[(X, y)])
 
 
+def test_early_stopping_may_be_switched_between_warm_starts(iris: Any) -> None:
+    model = MLPClassifier(warm_start=True, **QUICK)
+    for early in (False, True, False):
+        model.set_params(early_stopping=early).fit(*iris)
+    assert len(model.loss_curve_) == 30 and model.best_loss_ > 0
+
+
 def test_partial_fit_leaves_scikit_learns_callbacks_alone(iris: Any) -> None:
     callback = pytest.importorskip("sklearn.callback")
     model = MLPClassifier(**QUICK).set_callbacks(callback.ScoringMonitor(scoring="accuracy"))

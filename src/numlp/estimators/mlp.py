@@ -202,7 +202,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         network, lbfgs, (x, encoded, weight) = self.network_, settings.is_lbfgs(self), train
         loss = network.loss = self._find_loss()
         scale = settings.printed_share(loss, self.n_outputs_)
-        objective = Objective(loss, network, self.alpha, scale, getattr(self, "loss", None) == "poisson")
+        objective = Objective(loss, network, self.alpha, scale, self.loss == "poisson")
         if self.class_weight is not None:
             weight = with_class_weights(self.class_weight, self._decode(encoded), weight)
         self.stopped_early_ = False

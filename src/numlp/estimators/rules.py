@@ -91,7 +91,7 @@ class Validation(Callback):
     def on_fit_end(self, run: Run) -> None:
         """Put the best weights in place; in `partial_fit` only when patience is at its end."""
         e = self._estimator
-        if e.early_stopping and (e.stopped_early_ or not self._incremental):
+        if e.early_stopping and e._best is not None and (e.stopped_early_ or not self._incremental):
             run.network.restore(e._best)
 
 
@@ -126,8 +126,8 @@ class Rules(Callback):
         if e.early_stopping:
             stale = e.validation_scores_[-1] < self._best_score_before(e) + e.tol
         else:
-            stale = e.loss_ > e.best_loss_ - e.tol
-            e.best_loss_ = min(e.best_loss_, e.loss_)
+            best = np.inf if e.best_loss_ is None else e.best_loss_
+            stale, e.best_loss_ = e.loss_ > best - e.tol, min(best, e.loss_)
         e._no_improvement_count = e._no_improvement_count + 1 if stale else 0
         rate = e.learning_rate if e.solver in ("sgd", "SGD") else "constant"
         if rate == "invscaling":
