@@ -47,8 +47,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     solver
         lbfgs, sgd, adam; the name of an optimizer of numlp, such as "AdamW"; or an optimizer, which is copied.
     learning_rate
-        constant; for sgd also invscaling, adaptive; the name of a schedule of numlp, such as "Cosine", which begins at
-        learning_rate_init; or a schedule.
+        constant; for sgd also invscaling, adaptive; a schedule; or the name of one that needs a rate and nothing else, such
+        as "Cosine", which is then learning_rate_init.
     loss
         log_loss; the name of a loss of numlp, such as "Focal"; or a loss, which is copied.
     class_weight
