@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import mean_poisson_deviance
 
 import numlp as nl
 from numlp.errors import ArgumentError
@@ -53,3 +54,12 @@ def test_several_numbers_have_mean_and_spread_each() -> None:
     model = MLPRegressor(nl.GaussianNLL(), **SETTINGS).fit(X, two)
     assert model.predict(X).shape == (1500, 2) and model.n_outputs_ == 2 and model.network_.n_out == 4
     assert model.score(X, two) > 0.3
+
+
+def test_validation_loss_is_on_the_scale_of_the_training_loss() -> None:
+    two = np.stack([Y, -Y], axis=1)
+    model = MLPRegressor(max_iter=3, alpha=100.0).fit(X, two, eval_set=(X, two))
+    assert model.validation_loss_curve_[-1] == pytest.approx(np.square(model.predict(X) - two).mean() / 2)
+    counts = np.random.default_rng(1).poisson(np.exp(1 + X[:, 0]))
+    model = MLPRegressor("poisson", max_iter=3).fit(X, counts, eval_set=(X, counts))
+    assert model.validation_loss_curve_[-1] == pytest.approx(mean_poisson_deviance(counts, model.predict(X)) / 2)

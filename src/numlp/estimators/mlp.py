@@ -238,7 +238,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
             self._optimizer = settings.build_optimizer(self)
         self.n_iter_ = 0
         if validation is not None:
-            listeners.append(self._validation(objective.loss, validation, incremental))
+            listeners.append(self._validation(objective, validation, incremental))
         if settings.is_lbfgs(self):
             listeners.append(LBFGSRules(self, objective))
         else:
@@ -246,14 +246,14 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         listeners += self.callbacks or ()
         return listeners if self.max_time is None else [*listeners, MaxTime(self.max_time)]
 
-    def _validation(self, loss: Loss, part: Part, incremental: bool) -> Validation:
+    def _validation(self, objective: Objective, part: Part, incremental: bool) -> Validation:
         """Return the callback that measures the validation data after each epoch."""
-        x, encoded, weight = part
+        (x, encoded, weight), loss = part, copy.deepcopy(objective.loss)
         if self.validation_scores_ is None:
             self.validation_scores_, self.best_validation_score_ = [], -np.inf
         target = loss.prepare(self._target(encoded, loss), self.network_.n_out, self.network_.dtype, "eval_set")
-        score = self._scorer(x, encoded, weight)
-        return Validation(self, copy.deepcopy(loss), (x, target, weight), score, incremental)
+        unpenalized = Objective(loss, self.network_, 0.0, objective.scale, objective.deviance)
+        return Validation(self, unpenalized, (x, target, weight), self._scorer(x, encoded, weight), incremental)
 
     def _scorer(self, x: Array, encoded: Array, weight: Array | None) -> Scorer:
         """Return what scores the validation rows: the estimator's own score, minus the loss, or any of scikit-learn's."""

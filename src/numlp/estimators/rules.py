@@ -56,13 +56,14 @@ class Validation(Callback):
 
     Both go into the record of the epoch, as `validation_loss` and `validation_score`, for the callbacks after this one,
     and into `validation_loss_curve_`, `validation_scores_` and `best_validation_score_` of the estimator; the weights of
-    the best score so far are its `_best`, and are put back at the end if the estimator stops early.
+    the best score so far are its `_best`, and are put back at the end if the estimator stops early. `_score_to_beat` is the
+    best score before this epoch.
     """
 
     def __init__(
         self,
         estimator: Any,
-        loss: Loss,
+        loss: Objective,
         data: tuple[Array, Array, Array | None],
         score: Scorer,
         incremental: bool,
@@ -83,6 +84,7 @@ class Validation(Callback):
         run.history.records[-1] |= {"validation_loss": loss, "validation_score": score}
         estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(score)
+        estimator._score_to_beat = estimator.best_validation_score_
         if score > estimator.best_validation_score_:
             estimator.best_validation_score_ = score
             if estimator.early_stopping:
@@ -124,7 +126,7 @@ class Rules(Callback):
         if e.verbose and "validation_score" in run.monitors:
             print(f"Validation score: {e.validation_scores_[-1]:f}")
         if e.early_stopping:
-            stale = e.validation_scores_[-1] < self._best_score_before(e) + e.tol
+            stale = e.validation_scores_[-1] < e._score_to_beat + e.tol
         else:
             best = np.inf if e.best_loss_ is None else e.best_loss_
             stale, e.best_loss_ = e.loss_ > best - e.tol, min(best, e.loss_)
@@ -145,11 +147,6 @@ class Rules(Callback):
                 ConvergenceWarning,
                 stacklevel=_USER,
             )
-
-    @staticmethod
-    def _best_score_before(e: Any) -> float:
-        """Return the best score of all epochs but the last one."""
-        return max(e.validation_scores_[:-1], default=-np.inf)
 
     def _stop_or_slow_down(self, run: Run, rate: str) -> None:
         """Equation (2) or (4)."""
