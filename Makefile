@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench fuzz fuzz-atheris oracle oracle-live lock clean
+.PHONY: demo test oldest bench fuzz fuzz-atheris oracle oracle-live lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
@@ -15,6 +15,17 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+# the estimators with the oldest scikit-learn that pyproject.toml allows, in an environment of its own
+oldest: .venv-oldest/.installed
+	.venv-oldest/bin/python -m pytest -q tests/estimators
+
+.venv-oldest/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-oldest
+	grep -v '^scikit-learn==' constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt \
+	  -e '.[test]' 'scikit-learn==1.6.*'
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "numlp needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -72,4 +83,4 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf $(VENV) .venv-torch .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch .venv-peers .venv-oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis

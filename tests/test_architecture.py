@@ -27,6 +27,7 @@ FLOORS = (
     ("numlp.findings", "numlp.diagnosis"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
+    ("numlp.estimators",),
     ("numlp.cli", "numlp.__main__"),
 )
 # third-party packages, and the only files or folders that may import them
@@ -34,8 +35,8 @@ OUTSIDE = {
     "numpy": "numlp",
     "numba": "numlp.kernels.fused",
     "llvmlite": "numlp.kernels.fused",
-    "safetensors": "numlp.checkpoint numlp.states numlp.verification",
-    "sklearn": "numlp.data.digits",
+    "safetensors": "numlp.checkpoint numlp.verification",
+    "sklearn": "numlp.data.digits numlp.estimators",
     "scipy": "numlp.activations numlp.optimizers.lbfgs",
     "pooch": "numlp.data",
     "requests": "numlp.data.download",

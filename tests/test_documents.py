@@ -22,6 +22,7 @@ DOCUMENTS = (
     "docs/speed.md",
     "docs/checkpoints.md",
     "docs/diagnosis.md",
+    "docs/estimators.md",
 )
 
 
@@ -68,3 +69,16 @@ def test_commands_and_flags_of_a_readme_exist(document: str) -> None:
     assert set(named) == set(commands)
     options = {flag for command in commands.values() for parameter in command.params for flag in parameter.opts}
     assert set(re.findall(r"(?<![-\w])--[a-z][a-z-]+", text)) <= options
+
+
+def test_python_of_the_page_on_estimators_runs(tmp_path: Path) -> None:
+    code = "\n".join(blocks("docs/estimators.md", "python"))
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore:Stochastic Optimizer", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert re.search(r"accuracy 0\.9\d", process.stdout) and re.search(r"inside 0\.[78]", process.stdout)
+    assert "sklearn.neural_network" in process.stdout and (tmp_path / "digits.safetensors").exists()

@@ -457,6 +457,11 @@ def test_sigmoid_decides_at_one_half():
     np.testing.assert_allclose(loss.probabilities(np.array([[0.0, 1e4, -1e4]])), [[0.5, 1, 0]])
 
 
+def test_sigmoid_keeps_small_probabilities() -> None:
+    p = nl.SigmoidCrossEntropy().probabilities(np.array([[-30.0, -700.0]]))
+    np.testing.assert_allclose(p, np.exp([[-30.0, -700.0]]), rtol=1e-12)
+
+
 def test_hinge_has_no_probabilities_and_kl_divergence_has():
     with pytest.raises(ArgumentError) as caught:
         nl.Hinge().probabilities(np.zeros((1, 2)))

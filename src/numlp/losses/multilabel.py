@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp import kernels
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix
 from numlp.losses.classification import ClassificationLoss, as_column, check_numbers, check_one_each, row_blocks
 from numlp.metrics import hits
 
 Array = NDArray[Any]
+
+
+def _sigmoid(z: Array) -> tuple[Array, Array, Array]:
+    """Return exp(-|z|), sigmoid(z) and 1 - sigmoid(z), each exact where it is small: a probability is not rounded to 0."""
+    small = np.exp(-np.abs(z))
+    return small, np.where(z > 0, 1, small) / (1 + small), np.where(z > 0, small, 1) / (1 + small)
 
 
 class SigmoidCrossEntropy(ClassificationLoss):
@@ -84,8 +89,7 @@ class SigmoidCrossEntropy(ClassificationLoss):
             for rows in row_blocks(y):
                 z, t = y[rows], (1 - self.label_smoothing) * target[rows].astype(y.dtype) + self.label_smoothing / 2
                 yes, no = weights * t, 1 - t
-                small = np.exp(-np.abs(z))
-                p, rest = np.where(z > 0, 1, small) / (1 + small), np.where(z > 0, small, 1) / (1 + small)
+                small, p, rest = _sigmoid(z)
                 dy[rows] = no * p - yes * rest
                 # -log (1 - p) = max(z, 0) + log (1 + exp(-|z|)), -log p the same of -z
                 value = no * np.maximum(z, 0) + yes * np.maximum(-z, 0) + (no + yes) * np.log1p(small)
@@ -94,9 +98,8 @@ class SigmoidCrossEntropy(ClassificationLoss):
 
     def probabilities(self, y: Array) -> Array:
         """Return sigmoid(y): of each output by itself, so a row does not sum to one."""
-        p = np.empty_like(y)
-        kernels.sigmoid(y, p)
-        return p
+        with np.errstate(under="ignore"):
+            return _sigmoid(y)[1]
 
     def decide(self, y: Array) -> Array:
         """Return 1 where p > 1/2, else 0: (N,) for one output, a matrix (N, C) for several."""
