@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -203,9 +204,9 @@ def test_max_time_ends_training(numbers: Any) -> None:
 
 def test_interrupted_training_is_told_and_keeps_what_was_learnt(numbers: Any) -> None:
     class Interrupt(nl.Callback):
-        def on_step(self, run: Run) -> None:
-            if run.step == 5:
-                run.interrupt()
+        def on_gradients(self, run: Run) -> None:
+            if run.step == 4:
+                run.interrupt(signal.SIGINT)
 
     for solver in ("adam", "lbfgs"):
         with pytest.warns(UserWarning, match="Training interrupted by user"):
