@@ -38,7 +38,7 @@ def write_state(path: str | os.PathLike[str], state: dict[str, Any], tag: str = 
     """
     tensors: dict[str, NDArray[Any]] = {}
     plain = _without_arrays(state, "", tensors)
-    tensors[_PLAIN] = np.frombuffer(json.dumps(plain, sort_keys=True).encode(), np.uint8)
+    tensors[_PLAIN] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
     tensors[_DIGEST] = np.zeros(hashlib.sha256().digest_size, np.uint8)
     header = to_header(tensors, {STATE_KEY: FORMAT, "tag": tag})
     arrays = [array for name, array in tensors.items() if name != _DIGEST]
