@@ -68,6 +68,11 @@ class Run:
         """Whether an epoch has begun that has no record yet."""
         return self.epoch > len(self.history)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether training ends after this step, because a callback has set `stop` or the user has interrupted it."""
+        return self.stop or self.history.interrupted
+
     def interrupt(self, signum: int) -> None:
         """Remember that the user wants training to end after the current step."""
         self.signum = signum
@@ -87,7 +92,7 @@ class Run:
         """Count a step. A signal that comes later waits for the next one, so that every listener sees the same."""
         self.step += 1
         if self.signum is not None:
-            self.stop = self.history.interrupted = True
+            self.history.interrupted = True
 
 
 class Callback:

@@ -160,6 +160,7 @@ class Checkpointer(Callback):
         except OSError as error:
             if not self.keep_going:
                 raise
+            self._last = time.monotonic()  # `minutes` is how often it is tried, too
             warnings.warn(f"Checkpointer: {error}; training goes on", UserWarning, stacklevel=2)
             return
         self._best, self._best_name, self._last = value, name, time.monotonic()

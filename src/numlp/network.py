@@ -212,7 +212,7 @@ class Network:
 
     def is_finite(self) -> bool:
         """Whether parameters and state are finite numbers."""
-        return all(_surely_finite(a) or bool(np.isfinite(a).all()) for a in (self.params, self.state))
+        return all_finite(self.params) and all_finite(self.state)
 
     def snapshot(self) -> tuple[Array, Array]:
         """Return copies of parameters and state, for `restore`."""
@@ -260,6 +260,11 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics = metrics
     return network
+
+
+def all_finite(x: Array) -> bool:
+    """Whether all numbers are finite."""
+    return _surely_finite(x) or bool(np.isfinite(x).all())
 
 
 def _surely_finite(x: Array) -> bool:

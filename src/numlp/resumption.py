@@ -24,6 +24,7 @@ from numlp.callbacks import Callback, Run
 from numlp.config import to_config
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, printable
+from numlp.tensors import parse_json
 from numlp.version import __version__
 
 _SHOWN = 8  # differences in a message
@@ -64,14 +65,13 @@ class Resumable:
             raise ArgumentError(
                 f"fit: parts must keep their arguments as attributes where there are checkpoints, got one without: {error}"
             ) from error
-        self.settings = json.loads(json.dumps(settings))  # as they come back from a file
+        self.settings = parse_json(json.dumps(settings), "fit: settings", finite=False)  # as they come back from a file
         self.environment = _environment(n_threads)
 
     def state(self, finished: bool = False) -> dict[str, Any]:
         """Return everything that a checkpoint holds; the arrays are those at work, not copies."""
         run = self.run
         history = run.history
-        stopped = run.stop and not history.interrupted  # by a callback, which must not be asked again
         return {
             "settings": self.settings,
             "environment": self.environment,
@@ -85,7 +85,7 @@ class Resumable:
             "step": run.step,
             "totals": run.totals,
             "seconds": time.perf_counter() - run.started,
-            "stopped": stopped,
+            "stopped": run.stop,  # by a callback, which must not be asked again
             "finished": finished,
             # in columns: a million records would be a million objects
             "history": {key: history[key] for key in history.records[0]} if history.records else {},
@@ -132,7 +132,7 @@ class Resumable:
             run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
             run.totals = tuple(state["totals"])
             run.add(0.0, 0.0, 0.0, 0.0)
-            if run.is_within_epoch:
+            if run.is_within_epoch and run.step:  # else the epoch's batches, and all of LBFGS, are still to come
                 # a callback that has ended the epoch must not be asked again
                 self._batches.restore(state["batches"] | ({"done": len(self._batches)} if run.stop else {}))
             if not run.network.is_finite():

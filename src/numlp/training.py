@@ -16,7 +16,7 @@ from numlp.callbacks import RECORD_KEYS, Callback, History, ProgressBar, Run
 from numlp.checkpointer import Checkpointer, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
-from numlp.divergence import diverged, gradients_are_finite
+from numlp.divergence import diverged
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -27,7 +27,7 @@ from numlp.errors import (
     check_weight,
 )
 from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
-from numlp.network import Network
+from numlp.network import Network, all_finite
 from numlp.optimizers import LBFGS, Adam, Optimizer
 from numlp.progress import progress_bar
 from numlp.signals import interruptible
@@ -140,6 +140,8 @@ def fit(
         listeners[:0] = [ProgressBar(bar)] if bar is not None else []
         _train(run, batches, loss, notify, validation)
     notify("on_fit_end")
+    if not network.is_finite():
+        raise diverged(run)
     run.history.interrupted = run.signum is not None  # it may have come after the last step
     return run.history
 
@@ -181,9 +183,9 @@ def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None]
     if isinstance(run.optimizer, LBFGS):
         _minimize(run, *next(iter(batches)), loss, notify, validation)
         return
-    while run.is_within_epoch or (run.epoch < run.epochs and not run.stop):
+    while run.is_within_epoch or (run.epoch < run.epochs and not run.is_ending):
         _train_epoch(run, batches, loss, notify, validation)
-        notify("on_epoch")
+        _end_epoch(run, notify)
 
 
 def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
@@ -197,22 +199,30 @@ def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str],
         for x, target, weight in batches:
             y = network.forward(x, training=True)
             value, dy = loss(y, target, weight)
+            value += network.penalty()
             if not math.isfinite(value):
-                raise diverged(run, x, value)
+                raise diverged(run, value, x)
             mass, right = loss.total_weight, _hits(loss, y, target, weight)
-            run.add((value + network.penalty()) * mass, mass, right, _mass(y, weight))
+            run.add(value * mass, mass, right, _mass(y, weight))
             network.backward(dy)
-            if not gradients_are_finite(network):
-                raise diverged(run, x, value)
+            if not all_finite(network.grads):
+                raise diverged(run, value, x)
             notify("on_gradients")
             optimizer.step(network.params, network.grads)
             run.end_step()
             notify("on_step")
-            if run.stop:
+            if not network.is_finite():
+                raise diverged(run)
+            if run.is_ending:
                 break
-        if not network.is_finite():
-            raise diverged(run, x, value)
         _record(run, notify, validation)
+
+
+def _end_epoch(run: Run, notify: Callable[[str], None]) -> None:
+    """Tell the listeners of an epoch's record; what they have made of the network must be finite too."""
+    notify("on_epoch")
+    if not run.network.is_finite():
+        raise diverged(run)
 
 
 def _record(run: Run, notify: Callable[[str], None], validation: Data | None) -> None:
@@ -250,7 +260,7 @@ def _minimize(
         network.backward(dy)
         notify("on_gradients")
         if not (math.isfinite(value) and np.isfinite(network.grads).all()):
-            raise diverged(run, x, value)
+            raise diverged(run, value, x)
         return value, network.grads.astype(np.float64)  # a copy: SciPy keeps it
 
     def after(params: Array) -> None:
@@ -259,9 +269,9 @@ def _minimize(
         run.end_step()
         notify("on_step")
         _record(run, notify, validation)
-        notify("on_epoch")
+        _end_epoch(run, notify)
         run.begin_epoch()
-        if run.stop:
+        if run.is_ending:
             raise StopIteration
         notify("on_epoch_begin")
 
