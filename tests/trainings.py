@@ -58,7 +58,9 @@ def _optimizers() -> dict[str, Callable[[int], Training]]:
             made[f"{kind} {i}"] = lambda seed, make=make, options=options: training(
                 seed=seed, optimizer=make(0.05, **options, clip_norm=0.5)
             )
-    made["LBFGS"] = lambda seed: training(seed=seed, dtype="float64", batch_size=None, optimizer=nl.LBFGS(max_steps=STEPS, tolerance=0))
+    made["LBFGS"] = lambda seed: training(
+        seed=seed, dtype="float64", batch_size=None, optimizer=nl.LBFGS(max_steps=STEPS, tolerance=0)
+    )
     made["factors"] = lambda seed: training(seed=seed, optimizer=nl.AdamW(0.05, factors={"*.b": (0.1, 1.0)}, clip_value=0.1))
     return made
 
@@ -71,7 +73,9 @@ def _schedules() -> dict[str, Callable[[int], Training]]:
         for kind, make in SCHEDULES.items()
         for i, options in enumerate(SCHEDULE_CASES[kind].options)
     }
-    made["decay by schedule"] = lambda seed: training(seed=seed, optimizer=nl.AdamW(nl.Cosine(0.05), weight_decay=nl.Cosine(0.3)))
+    made["decay by schedule"] = lambda seed: training(
+        seed=seed, optimizer=nl.AdamW(nl.Cosine(0.05), weight_decay=nl.Cosine(0.3))
+    )
     return made
 
 

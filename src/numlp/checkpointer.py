@@ -1,6 +1,8 @@
 """Checkpoints of a training: when they are written, which are kept, and which one to go on from."""
 
 import contextlib
+import errno
+import json
 import math
 import os
 import re
@@ -14,11 +16,12 @@ from typing import Any
 
 from numlp.callbacks import Callback, Run, check_monitor
 from numlp.data.batches import Batches
-from numlp.errors import ArgumentError, CheckpointError, check_count, check_number
-from numlp.files import remove_leftovers
+from numlp.errors import ArgumentError, CheckpointError, DTypeError, check_count, check_number
+from numlp.files import make_folder, remove_leftovers
 from numlp.optimizers import LBFGS
 from numlp.resumption import Resumable
 from numlp.states import read_state, read_tag, write_state
+from numlp.tensors import parse_json
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 
@@ -83,9 +86,14 @@ class Checkpointer(Callback):
             self.epochs = 1
         self.keep = check_count(keep, where, "keep")
         self.monitor = monitor
-        self.settings = dict(settings or {})
+        try:
+            self.settings = parse_json(json.dumps(dict(settings or {})), "Checkpointer: settings", finite=False)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(
+                f"Checkpointer: settings must be a dict of JSON's types, got {settings!r:.200}: {error}"
+            ) from None
         self.keep_going = keep_going
-        self.folder.mkdir(parents=True, exist_ok=True)  # better now than after an hour
+        make_folder(self.folder)  # better now than after an hour
 
     def begin(self, training: Resumable, state: Mapping[str, Any] | None) -> None:
         """Learn what to write, and the state from which training goes on, if it does. `fit` calls it.
@@ -156,6 +164,8 @@ class Checkpointer(Callback):
         value, name = (self._best, self._best_name) if best is None else (best, path.name)
         about = {"id": self._id, "best": value, "best_name": name}
         try:
+            if read_tag(path) not in (self._id, None):
+                raise FileExistsError(errno.EEXIST, "A checkpoint of another training", str(path))
             write_state(path, self._training.state(finished) | {"checkpointer": about}, self._id)
         except OSError as error:
             if not self.keep_going:

@@ -24,6 +24,7 @@ from numlp.callbacks import Callback, Run
 from numlp.config import to_config
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, printable
+from numlp.network import all_finite
 from numlp.tensors import parse_json
 from numlp.version import __version__
 
@@ -123,20 +124,20 @@ class Resumable:
         run = self.run
         assert run.resumed_from is not None
         with _whole(run.resumed_from):
-            run.network.restore((state["params"], state["state"]))
+            if not (all_finite(state["params"]) and all_finite(state["state"])):
+                raise ValueError("numbers that are not finite")
             run.network.rng.bit_generator.state = state["generator"]
             run.optimizer.restore(state["optimizer"])
             for partner, saved in zip(self._partners, state["callbacks"], strict=True):
                 partner.restore(saved)
-            run.started = time.perf_counter() - state["seconds"]
-            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
             run.totals = tuple(state["totals"])
             run.add(0.0, 0.0, 0.0, 0.0)
+            run.network.restore((state["params"], state["state"]))
+            run.started = time.perf_counter() - state["seconds"]
+            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
             if run.is_within_epoch and run.step:  # else the epoch's batches, and all of LBFGS, are still to come
                 # a callback that has ended the epoch must not be asked again
                 self._batches.restore(state["batches"] | ({"done": len(self._batches)} if run.stop else {}))
-            if not run.network.is_finite():
-                raise ValueError("numbers that are not finite")
             return bool(state["finished"])
 
 
