@@ -19,7 +19,7 @@ from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, check_count, check_number
 from numlp.files import make_folder, remove_leftovers
 from numlp.optimizers import LBFGS
-from numlp.resumption import Resumable
+from numlp.resumption import Resumable, whole
 from numlp.states import read_state, read_tag, write_state
 from numlp.tensors import parse_json
 
@@ -103,8 +103,9 @@ class Checkpointer(Callback):
         run = training.run
         self._training = training
         new: dict[str, Any] = {"id": secrets.token_hex(8), "best": math.inf, "best_name": None}
-        saved = new if state is None else state["checkpointer"]
-        self._id, self._best, self._best_name = saved["id"], saved["best"], saved["best_name"]
+        with whole(run.resumed_from or self.folder):
+            saved = new if state is None else state["checkpointer"]
+            self._id, self._best, self._best_name = saved["id"], saved["best"], saved["best_name"]
         self._resumed = None if run.resumed_from is None else run.resumed_from.resolve()
         remove_leftovers(self.folder)
         tags = {path: read_tag(path) for path in _checkpoints(self.folder)}

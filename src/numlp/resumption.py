@@ -98,7 +98,7 @@ class Resumable:
 
         Errors  CheckpointError with every setting that differs; a warning if the environment is another.
         """
-        with _whole(path):
+        with whole(path):
             different = _differences(state["settings"], self.settings)
             if different:
                 raise CheckpointError(
@@ -123,7 +123,7 @@ class Resumable:
         """
         run = self.run
         assert run.resumed_from is not None
-        with _whole(run.resumed_from):
+        with whole(run.resumed_from):
             if not (all_finite(state["params"]) and all_finite(state["state"])):
                 raise ValueError("numbers that are not finite")
             run.network.rng.bit_generator.state = state["generator"]
@@ -132,17 +132,18 @@ class Resumable:
                 partner.restore(saved)
             run.totals = tuple(state["totals"])
             run.add(0.0, 0.0, 0.0, 0.0)
-            run.network.restore((state["params"], state["state"]))
             run.started = time.perf_counter() - state["seconds"]
-            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
             if run.is_within_epoch and run.step:  # else the epoch's batches, and all of LBFGS, are still to come
                 # a callback that has ended the epoch must not be asked again
                 self._batches.restore(state["batches"] | ({"done": len(self._batches)} if run.stop else {}))
-            return bool(state["finished"])
+            finished = bool(state["finished"])
+            run.network.restore((state["params"], state["state"]))
+            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
+            return finished
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
+def whole(path: Path) -> Iterator[None]:
     """Report what is missing in a file that somebody else has made."""
     try:
         yield
