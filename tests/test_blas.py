@@ -243,7 +243,11 @@ def test_product_rate_is_a_rate() -> None:
 
 def test_libraries_that_came_with_numpy_are_first_in_whatever_order_they_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     home = np.__path__[0]
-    paths = [f"{home}.libs/libscipy_openblas64_-1.so", "/usr/lib/libblas.so", f"{Path(home).parent}/scipy.libs/libopenblas.so"]
+    paths = [
+        f"{home}.libs/libscipy_openblas64_-1.so",
+        "/usr/lib/libblas.so",
+        f"{Path(home).parent}/scipy.libs/libopenblas.so",
+    ]
 
     def controller(path: str) -> SimpleNamespace:
         about = {"internal_api": "openblas", "num_threads": 1, "filepath": path}

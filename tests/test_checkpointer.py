@@ -280,8 +280,8 @@ def test_leftovers_of_the_dead_are_removed_and_nothing_else(memory_folder: Path)
     gone = 2**22 + 1  # no process has such a number
     dead = memory_folder / f".numlp-{gone}-0123abcd.tmp"
     others = [
-        f".numlp-{os.getpid()}-0123abcd.tmp", f".numlp-{gone}-mine.tmp", f".numlp-{gone}-0123abcd.tmp.bak", ".numlp-x-0123abcd.tmp",
-        f".numlp-{10**30}-0123abcd.tmp", "notes.txt",
+        f".numlp-{os.getpid()}-0123abcd.tmp", f".numlp-{gone}-mine.tmp", f".numlp-{gone}-0123abcd.tmp.bak",
+        ".numlp-x-0123abcd.tmp", f".numlp-{10**30}-0123abcd.tmp", "notes.txt",
     ]  # fmt: skip
     for path in [dead, *(memory_folder / name for name in others)]:
         path.write_bytes(b"something")

@@ -188,8 +188,8 @@ def test_another_training_is_refused_with_field_saved_and_current_value(name: st
     with pytest.raises(nl.errors.CheckpointError) as caught:
         fit_again(memory_folder, change)
     pattern = (
-        rf"fit: settings must be those of {re.escape(str(memory_folder))}/checkpoint-00000006\.safetensors, got (.*; )?{text}"
-        r"(; .*)?; refusing: give the same ones, or begin anew in another folder"
+        rf"fit: settings must be those of {re.escape(str(memory_folder))}/checkpoint-00000006\.safetensors, "
+        rf"got (.*; )?{text}(; .*)?; refusing: give the same ones, or begin anew in another folder"
     )
     assert re.fullmatch(pattern, str(caught.value)), str(caught.value)
     assert {path.name: path.read_bytes() for path in memory_folder.iterdir()} == before
@@ -303,3 +303,25 @@ def test_file_that_somebody_else_made_is_refused_as_not_whole(name: str, memory_
     write_state(path, state, read_tag(path) or "")
     with pytest.raises(nl.errors.CheckpointError, match=r"^fit: \S+ must hold the whole state of a training, got "):
         fit_again(memory_folder / "run")
+
+
+class Extra(nl.Callback):
+    """Adds a figure to every second record."""
+
+    def on_epoch(self, run: Run) -> None:
+        if run.epoch % 2 == 0:
+            run.history.records[-1]["extra"] = float(run.epoch)
+
+
+def test_figures_that_a_callback_has_added_to_some_records_stay(memory_folder: Path) -> None:
+    def run(*callbacks: nl.Callback) -> list[dict[str, float]]:
+        network, given = TRAININGS["SGD 0"](0)
+        writer = nl.Checkpointer(memory_folder)
+        history = nl.fit(network, **given, callbacks=[Extra(), *callbacks, writer], resume=memory_folder)
+        return [{key: value for key, value in record.items() if key != "seconds"} for record in history.records]
+
+    with pytest.raises(Lost):
+        run(Cut(20))
+    records = run()
+    assert ["extra" in record for record in records] == [False, True, False, True]
+    assert list(records[1]) == list(records[3])

@@ -20,7 +20,7 @@ def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> Divergence
 
     Within a step `x` is its batch and `value` the loss; without them, the step has been counted.
     """
-    network, rate = run.network, run.optimizer.rate
+    network, rate, step = run.network, run.optimizer.rate, run.step + (x is not None)
     norm = float(np.linalg.norm(network.grads.astype(np.float64)))
     if x is not None and not math.isfinite(value):
         what, got, place = "loss", str(value), _first_bad_output(network, x)
@@ -33,7 +33,7 @@ def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> Divergence
     if run.step and not isinstance(run.optimizer, LBFGS):
         advice = [f"a learning rate of {rate / 10:g}", "clip_norm=1 in the optimizer", *advice]
     return DivergenceError(
-        f"fit: {what} must stay finite, got {got} at epoch {run.epoch}, step {run.step + (x is not None)}, first not finite in {place}, "
+        f"fit: {what} must stay finite, got {got} at epoch {run.epoch}, step {step}, first not finite in {place}, "
         f"learning rate {rate:g}, last gradient norm {norm:.3g}; the network is as it was {run.good_at}; "
         f"try {' or '.join(advice)}"
     )

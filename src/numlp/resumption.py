@@ -73,6 +73,7 @@ class Resumable:
         """Return everything that a checkpoint holds; the arrays are those at work, not copies."""
         run = self.run
         history = run.history
+        keys = dict.fromkeys(key for record in history.records for key in record)  # a callback may add figures to some
         return {
             "settings": self.settings,
             "environment": self.environment,
@@ -89,7 +90,7 @@ class Resumable:
             "stopped": run.stop,  # by a callback, which must not be asked again
             "finished": finished,
             # in columns: a million records would be a million objects
-            "history": {key: history[key] for key in history.records[0]} if history.records else {},
+            "history": {key: [record.get(key) for record in history.records] for key in keys},
             "best_epoch": history.best_epoch,
         }
 
@@ -108,7 +109,8 @@ class Resumable:
             different = _differences(state["environment"], self.environment)
             run, columns = self.run, state["history"]
             run.resumed_from, run.epoch, run.step, run.stop = path, state["epoch"], state["step"], state["stopped"]
-            run.history.records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            rows = [zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True)]
+            run.history.records = [{key: value for key, value in row if value is not None} for row in rows]
             run.history.best_epoch = state["best_epoch"]
         if different:
             message = f"fit: {path} was made with {different}; the result may differ in its last digits"

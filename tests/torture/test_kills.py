@@ -56,7 +56,9 @@ def test_signals_leave_a_checkpoint_and_the_right_status(memory_folder: Path) ->
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_killed_process_with_the_kernels_of_everyday_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     def start(folder: str, result: str, seed: int = 0) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command("train", "everything", seed, tmp_path / folder, tmp_path / result), env=environment())
+        return subprocess.Popen(
+            command("train", "everything", seed, tmp_path / folder, tmp_path / result), env=environment()
+        )
 
     straight = start("straight", "expected")
     rng = random.Random(11)

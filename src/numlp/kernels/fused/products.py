@@ -4,7 +4,6 @@ import ctypes
 import sys
 from collections.abc import Iterator, Sequence
 
-
 from numlp import blas
 
 # as NumPy's wheels have them (64-bit integers, and renamed lest two libraries meet), and as everybody else has them
