@@ -120,7 +120,7 @@ SCENARIOS: dict[str, Callable[[], Given]] = {
     "targets 1e200, float64": lambda: numbers(1e200, network=network(dtype="float64")),
     "poisson": lambda: {"train": (X, np.abs(TARGET) * 100), "loss": nl.Poisson(), "rate": 1e4},
     "weights 1e20": lambda: {"network": scaled(network(), 1e20)},
-    "a penalty that overflows": lambda: {"network": scaled(network(l2=1e300, dtype="float64"), 1e10), "rate": 1e-300},
+    "a penalty that overflows": lambda: {"network": scaled(network(l2=1e290, dtype="float64"), 1e10), "rate": 1e-300},
     "gradient NaN": lambda: poisoned("on_gradients", put(lambda net: net.grads, np.nan)),
     "gradient infinite": lambda: poisoned("on_gradients", put(lambda net: net.grads, np.inf)),
     "parameter NaN": lambda: poisoned("on_step", put(first_weights, np.nan)),

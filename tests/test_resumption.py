@@ -13,7 +13,7 @@ import numlp as nl
 from numlp import blas, kernels
 from numlp.callbacks import Run
 from numlp.states import read_state, read_tag, write_state
-from trainings import STEPS, TRAININGS, end_of
+from trainings import CALLBACKS, STEPS, TRAININGS, end_of
 
 
 class Lost(Exception):
@@ -66,26 +66,22 @@ def test_training_ended_at_random_steps_goes_on_to_the_same_bytes(name: str, mem
     assert again == expected
 
 
-@pytest.fixture(scope="module")
-def straight() -> Any:
-    """Return the end of the training with all parts, without interruption."""
-    return train("everything", 0, None)[1]
-
-
-def test_every_checkpoint_of_a_training_goes_on_to_the_same_bytes_in_another_folder(
-    straight: Any, memory_folder: Path
-) -> None:
-    first = memory_folder / "first"
-    network, given = TRAININGS["everything"](0)
-    nl.fit(network, **_with(given, nl.Checkpointer(first, steps=1, keep=99)))
-    files = sorted(first.iterdir())
-    assert len(files) == STEPS + 1  # begin, the middle of epochs, their ends, the end
-    for i, path in enumerate(files):
-        network, given = TRAININGS["everything"](i)
-        history = nl.fit(network, **_with(given, nl.Checkpointer(memory_folder / str(i))), resume=path)
-        assert end_of(network, given, history) == straight
-        assert i == STEPS or sorted((memory_folder / str(i)).iterdir())[-1].name == files[-1].name
-    assert sorted(first.iterdir()) == files
+@pytest.mark.parametrize("name", ["everything", "SGD 1", *CALLBACKS])
+def test_every_checkpoint_of_a_training_goes_on_to_the_same_bytes_in_another_folder(name: str, memory_folder: Path) -> None:
+    network, given = TRAININGS[name](0)
+    straight = end_of(network, given, nl.fit(network, **given))
+    for writer in (nl.Checkpointer(memory_folder / "steps", steps=1, keep=99), nl.Checkpointer(memory_folder / "epochs")):
+        network, given = TRAININGS[name](0)
+        nl.fit(network, **_with(given, writer))
+        files = sorted(writer.folder.iterdir())
+        assert len(files) > 2
+        for i, path in enumerate(files):  # begin, the middle of epochs, their ends, the end
+            network, given = TRAININGS[name](i)
+            again = nl.Checkpointer(memory_folder / f"{writer.folder.name} {i}")
+            history = nl.fit(network, **_with(given, again), resume=path)
+            assert end_of(network, given, history) == straight
+            assert path == files[-1] or max(again.folder.iterdir()).name == files[-1].name
+        assert sorted(writer.folder.iterdir()) == files
 
 
 def _with(given: dict[str, Any], *more: nl.Callback) -> dict[str, Any]:

@@ -227,10 +227,13 @@ def crashes(folder: Path) -> dict[str, int]:
         calls = json.loads((place / "calls").read_text())
         assert digest(place / "run") > old
         shutil.rmtree(place)
+        latest = old
         for at, how in [(k, how) for k, call in enumerate(calls, 1) for how in HOW.get(call, ("after",))]:
             assert crash(at, how) == 7
             new = digest(place / "run")
             assert new == old or new[:2] > old[:2], f"{place}: {old} became {new} after {calls[:at]}"
+            assert new[:2] >= latest[:2], f"{place}: {latest} became {new} after {calls[:at]}"  # each goes one call further
+            latest = new
             if at % 16 == 0:
                 assert wait(fork(lambda place=place: train(NAMES[0], 3, place / "run", place / "end"))) == 0
                 assert pickle.loads((place / "end").read_bytes()) == expected, f"{place}: it is another"
