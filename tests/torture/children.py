@@ -265,14 +265,14 @@ def signals(count: int, folder: Path) -> dict[str, int]:
         reading, writing = os.pipe()
 
         def work(place: Path = place, writing: int = writing, twice: bool = twice) -> None:
-            slow = Slow(60.0 if twice else 0.002, writing)
+            slow = Slow(60.0 if twice else 0.02, writing)
             history = train(name, 0, place / "run", place / "end", slow)
             sys.exit(130 if history.interrupted else 0)
 
         child = fork(work)
         assert os.read(reading, 1) == b"."
         started = time.monotonic()
-        time.sleep(float(rng.uniform(0, 0.03)))
+        time.sleep(float(rng.uniform(0, 0.1)))
         os.kill(child, signum)
         if twice:
             time.sleep(0.05)
@@ -296,7 +296,7 @@ def signals(count: int, folder: Path) -> dict[str, int]:
 def main(what: str, *arguments: str) -> None:
     if what == "train":
         name, seed, folder, result = arguments
-        train(name, int(seed), Path(folder), Path(result), Slow(0.02))
+        train(name, int(seed), Path(folder), Path(result), Slow(0.04))
         return
     folder = Path(arguments[-1])
     work = {"kills": kills, "crashes": crashes, "signals": signals}[what]
