@@ -28,10 +28,17 @@ Training = tuple[nl.Network, dict[str, Any]]
 
 
 def training(
-    *inner: nl.Layer, seed: int, dtype: str = "float32", weight: bool = False, l2: float = 0.0, **options: Any
+    *inner: nl.Layer,
+    seed: int | np.random.Generator,
+    first: nl.Layer | None = None,
+    dtype: str = "float32",
+    weight: bool = False,
+    l2: float = 0.0,
+    **options: Any,
 ) -> Training:
-    """Return a network with `inner` layers of 5 columns, and what `fit` is told."""
-    layers = [nl.Dense(PIXELS, 5, "tanh"), *inner, nl.Dense(5, CLASSES)]
+    """Return a network with `inner` layers of 5 columns, perhaps after a `first` one, and what `fit` is told."""
+    begin = [] if first is None else [first]
+    layers = [*begin, nl.Dense(PIXELS if first is None else first.n_out, 5, "tanh"), *inner, nl.Dense(5, CLASSES)]
     network = nl.Network(layers, rng=seed, dtype=dtype, l2=l2)
     data = (_X, _Y, _WEIGHT) if weight else (_X, _Y)
     given = {"train": data, "validation": _VALIDATION, "epochs": EPOCHS, "batch_size": BATCH, "progress": False}
@@ -85,7 +92,7 @@ LAYERS: dict[str, Callable[[], list[nl.Layer]]] = {
     "GaussianNoise": lambda: [nl.GaussianNoise(5, 0.3)],
     "BatchNorm": lambda: [nl.BatchNorm(5)],
     "LayerNorm": lambda: [nl.LayerNorm(5), nl.RMSNorm(5)],
-    "PReLU": lambda: [nl.PReLU(5), nl.Scale(5)],
+    "PReLU": lambda: [nl.PReLU(5), nl.Scale(5), nl.ParametricActivation(5, "silu")],
     "Residual": lambda: [nl.Residual([nl.Dense(5, 5, "relu"), nl.BatchNorm(5), nl.Dropout(5, 0.2)])],
 }
 
@@ -112,6 +119,17 @@ def _others() -> dict[str, Callable[[int], Training]]:
             seed=seed, augment=nl.Distortion(**shape), batch_size=None, epochs=STEPS, dtype="float64"
         ),
         "batch of one": lambda seed: training(seed=seed, batch_size=1, epochs=1),
+        **{
+            kind.__name__: lambda seed, kind=kind: training(nl.GaussianNoise(5, 0.2), seed=np.random.Generator(kind(seed)))
+            for kind in (np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM)
+        },
+        "bytes": lambda seed: training(
+            seed=seed, first=nl.Pixels(PIXELS), train=((_X * 255).astype(np.uint8), _Y), augment=nl.Distortion(**shape)
+        ),
+        "standardized": lambda seed: training(seed=seed, first=nl.Standardize(PIXELS).fit(_X + seed), train=(_X, _Y)),
+        "categories": lambda seed: training(
+            seed=seed, first=nl.Embedding(PIXELS, [(0, 3, 2)]), train=(np.c_[_Y[::-1], _X[:, 1:]], _Y), validation=None
+        ),
         "without validation": lambda seed: training(seed=seed, validation=None),
         "numbers": lambda seed: training(seed=seed, train=(_X, _X[:, :CLASSES]), validation=None, loss=nl.SquaredError()),
         "everything": lambda seed: training(
