@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,12 @@ class Cut(nl.Callback):
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here loses power: tests/torture does."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing here loses power: tests/torture does. Ctrl-C is heard, also where tests run in the background."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    outer = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, outer)
 
 
 def train(

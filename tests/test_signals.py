@@ -27,11 +27,14 @@ def send(signum: int) -> None:
 
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """See that each test leaves the handlers as they were."""
+    """See that each test leaves the handlers as they were: the usual ones, also where tests run in the background."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    outer = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     yield
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    after = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, outer)
+    assert after == before
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ class Network:
 
     def is_finite(self) -> bool:
         """Whether parameters and state are finite numbers."""
-        return all_finite(self.params) and all_finite(self.state)
+        return all_finite(self.params, self.state)
 
     def snapshot(self) -> tuple[Array, Array]:
         """Return copies of parameters and state, for `restore`."""
@@ -262,9 +262,10 @@ def _rebuild(
     return network
 
 
-def all_finite(x: Array) -> bool:
-    """Whether all numbers are finite."""
-    return _surely_finite(x) or bool(np.isfinite(x).all())
+def all_finite(*arrays: Array) -> bool:
+    """Whether all numbers of flat arrays are finite: a finite sum of squares, 2 us and one fast pass, settles it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(math.isfinite(x.dot(x)) or bool(np.isfinite(x).all()) for x in arrays)
 
 
 def _surely_finite(x: Array) -> bool:

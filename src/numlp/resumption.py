@@ -126,7 +126,7 @@ class Resumable:
         run = self.run
         assert run.resumed_from is not None
         with whole(run.resumed_from):
-            if not (all_finite(state["params"]) and all_finite(state["state"])):
+            if not all_finite(state["params"], state["state"]):
                 raise ValueError("numbers that are not finite")
             run.network.rng.bit_generator.state = state["generator"]
             run.optimizer.restore(state["optimizer"])

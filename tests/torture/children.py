@@ -298,6 +298,7 @@ def main(what: str, *arguments: str) -> None:
         name, seed, folder, result = arguments
         train(name, int(seed), Path(folder), Path(result), Slow(0.04))
         return
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background ignores it
     folder = Path(arguments[-1])
     work = {"kills": kills, "crashes": crashes, "signals": signals}[what]
     print(json.dumps(work(*map(int, arguments[:-1]), folder)))
