@@ -58,6 +58,12 @@ def of(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:08}.safetensors"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernels that are used here: that writes files, too."""
+    train(validation=(X, Y))
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing loses power here."""

@@ -20,6 +20,14 @@ CODES = {name: getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "ERO
 CALLS = ("stat", "open", "chmod", "write", "fsync", "close", "replace", "unlink")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernels that are used here: that writes files, too."""
+    for name in ("SGD 0",):
+        network, given = TRAININGS[name](0)
+        nl.fit(network, **given)
+
+
 class Fault(nl.Callback):
     """Lets one call of the save after a step fail; which ones there are, and what was in the folder, is written down."""
 

@@ -15,6 +15,14 @@ from numlp.checkpointer import find_checkpoint
 from trainings import TRAININGS
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernels that are used here: that writes files, too."""
+    for name in ("all", "SGD 0"):
+        network, given = TRAININGS[name](0)
+        nl.fit(network, **given)
+
+
 class Op(NamedTuple):
     """One call: mkdir, open, write, fsync, fsync folder, replace, unlink; names are paths."""
 
