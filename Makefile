@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oldest bench fuzz fuzz-atheris oracle oracle-live lock clean
+.PHONY: demo test oldest bench fuzz torture fuzz-atheris oracle oracle-live lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
@@ -57,6 +57,10 @@ bench: $(VENV)/.installed-dev $(PEERS:%=.venv-peers/%/.installed)
 SIZE ?= nightly
 fuzz: $(VENV)/.installed-dev
 	NUMLP_FUZZ=$(SIZE) $(BIN)/python -m pytest -p no:randomly tests/fuzz tests/data/test_download.py
+
+# trainings killed, crashed, interrupted and without room at the nightly size, or `make torture SIZE=release`
+torture: $(VENV)/.installed-dev
+	NUMLP_TORTURE=$(SIZE) $(BIN)/python -m pytest -p no:randomly tests/torture tests/test_checkpointer.py
 
 # the same checks by atheris, which needs a wheel for this Python: make fuzz-atheris KIND=model SECONDS=3600
 KIND ?= idx

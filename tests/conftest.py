@@ -3,6 +3,8 @@
 import io
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -29,6 +31,14 @@ def mnist_folder() -> Path:
         if all((root / name).is_file() or (root / name[:-3]).is_file() for name in NAMES):
             return root
     _without_mnist(f"NUMLP_DATA={folder} does not have the four MNIST files")
+
+
+@pytest.fixture
+def memory_folder() -> Iterator[Path]:
+    """Return an empty folder, in memory if there is such a place: many small files would wait for a disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 class Terminal(io.StringIO):

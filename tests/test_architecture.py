@@ -23,6 +23,7 @@ FLOORS = (
     ("numlp.activations", "numlp.initializers"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
     ("numlp.network",),
+    ("numlp.run",),
     ("numlp.checkpoint", "numlp.callbacks", "numlp.divergence", "numlp.resumption", "numlp.checkpointer", "numlp.gradients"),
     ("numlp.findings", "numlp.diagnosis"),
     ("numlp.training", "numlp.explain", "numlp.verification"),

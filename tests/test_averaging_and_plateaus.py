@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import numlp as nl
-from numlp.callbacks import Run
 from numlp.errors import ArgumentError, DTypeError
+from numlp.run import Run
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 4)), np.arange(24) % 3

@@ -1,9 +1,11 @@
 """The limits on threads, from files as Linux writes them; the BLAS of this process, and holding it at one thread."""
 
+import itertools
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -237,3 +239,21 @@ with blas.single_threaded():
 
 def test_product_rate_is_a_rate() -> None:
     assert 0 < blas.product_rate(128, repeats=2) < np.inf
+
+
+def test_libraries_that_came_with_numpy_are_first_in_whatever_order_they_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = np.__path__[0]
+    paths = [
+        f"{home}.libs/libscipy_openblas64_-1.so",
+        "/usr/lib/libblas.so",
+        f"{Path(home).parent}/scipy.libs/libopenblas.so",
+    ]
+
+    def controller(path: str) -> SimpleNamespace:
+        about = {"internal_api": "openblas", "num_threads": 1, "filepath": path}
+        return SimpleNamespace(info=lambda: about)
+
+    for order in itertools.permutations(paths):
+        monkeypatch.setattr(blas, "_controllers", lambda n_modules, order=order: tuple(map(controller, order)))
+        found = [library.path for library in blas.libraries()]
+        assert found[0] == paths[0] and found[1:] == sorted(paths[1:])

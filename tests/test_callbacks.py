@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import numlp as nl
-from numlp.callbacks import ProgressBar, Run
+from numlp.callbacks import ProgressBar
 from numlp.errors import ArgumentError
+from numlp.run import Run
 
 
 def trained(*callbacks, c=None):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from numlp import files
-from numlp.files import replace_file
+from numlp.files import make_folder, remove_leftovers, replace_file
 
 OLD, NEW = b"old content", b"new content, longer than the old"
 # each call before the rename, and whether there was an old file; a new one gets its mode when it is opened
@@ -208,3 +208,69 @@ def test_replace_file_opens_no_folder_on_windows(tmp_path, monkeypatch):
     assert (tmp_path / "a.bin").read_bytes() == NEW
     assert len(opened) == 1
     assert opened[0] != tmp_path
+
+
+def test_make_folder_flushes_the_folder_of_each_new_one(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "_sync_folder", flushed.append)
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    assert sorted(flushed) == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert len(flushed) == 3
+
+
+def test_make_folder_takes_a_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("a/b"))
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_make_folder_names_what_is_in_its_way(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", tmp_path / "file" / "a"):
+        with pytest.raises(OSError) as caught:
+            make_folder(path)
+        assert caught.value.filename == str(path)
+
+
+def test_remove_leftovers_asks_whether_their_process_is_alive(tmp_path, monkeypatch):
+    def kill(number, signum):
+        assert signum == 0
+        if number != os.getpid():
+            raise {1: PermissionError, 2: ProcessLookupError, 3: OverflowError}[number]
+
+    monkeypatch.setattr(os, "kill", kill)
+    for number in (1, 2, 3, os.getpid()):
+        (tmp_path / f".numlp-{number}-0123abcd.tmp").write_bytes(b"")
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(f".numlp-{n}-0123abcd.tmp" for n in (1, 3, os.getpid()))
+
+
+def test_remove_leftovers_leaves_what_it_may_not_remove(tmp_path, monkeypatch):
+    path = tmp_path / ".numlp-4194305-0123abcd.tmp"
+    path.write_bytes(b"")
+    break_call(monkeypatch, "unlink", errno.EROFS)
+    remove_leftovers(tmp_path)
+    assert path.exists()
+    remove_leftovers(tmp_path)
+    assert not path.exists()
+
+
+def test_rename_that_a_file_system_does_not_know_is_a_clear_error(tmp_path, monkeypatch):
+    (tmp_path / "a.bin").write_bytes(OLD)
+    break_call(monkeypatch, "replace", errno.ENOSYS)
+    with pytest.raises(OSError, match=r"Function not implemented: '.*a\.bin'"):
+        replace_file(tmp_path / "a.bin", NEW)
+    assert (tmp_path / "a.bin").read_bytes() == OLD and os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_model_saved_over_the_file_it_was_loaded_from_is_right(tmp_path):
+    import numlp as nl
+
+    path = tmp_path / "m"
+    nl.save(nl.Network([nl.Dense(2, 2)], rng=0), path)
+    network = nl.load(path)
+    network.params += 1
+    nl.save(network, path)
+    assert nl.load(path).params.tobytes() == network.params.tobytes()

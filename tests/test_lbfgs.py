@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import numlp as nl
-from numlp.callbacks import RECORD_KEYS
 from numlp.config import from_config, to_config
 from numlp.errors import ArgumentError, DivergenceError, DTypeError
+from numlp.run import RECORD_KEYS
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """What a training must keep to go on exactly: a file that knows whether it is whole, optimizers, the order of the rows."""
 
+import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import numlp as nl
 from numlp.data.batches import Batches
 from numlp.errors import CheckpointError
 from numlp.optimizers import OPTIMIZERS
-from numlp.states import read_state, write_state
+from numlp.states import STATE_KEY, read_state, read_tag, write_state
+from numlp.tensors import to_header
 
 STATE = {
     "params": np.arange(12, dtype=np.float32).reshape(3, 4).T,  # not contiguous on purpose
@@ -37,19 +40,112 @@ def test_state_comes_back_exactly_and_gives_the_same_bytes(tmp_path: Path) -> No
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_every_truncation_and_ten_thousand_flipped_bits_are_found(tmp_path: Path) -> None:
+def test_every_truncation_and_ten_thousand_flipped_bits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path / "a", STATE)
-    data, path, rng = (tmp_path / "a").read_bytes(), tmp_path / "b", np.random.default_rng(0)
-    for n in [0, *rng.integers(0, len(data), 255)]:
-        path.write_bytes(data[:n])
-        with pytest.raises(CheckpointError, match=r"^resume: "):
-            read_state(path)
+    data, rng = (tmp_path / "a").read_bytes(), np.random.default_rng(0)
+
+    def check(damaged: bytes) -> None:
+        # not from a disk, which would take most of the time
+        monkeypatch.setattr("numlp.states.open", lambda path, mode: io.BytesIO(damaged), raising=False)
+        with pytest.raises(CheckpointError, match=r"^resume: b: "):
+            read_state("b")
+
+    for n in range(len(data)):
+        check(data[:n])
     for k in rng.integers(0, 8 * len(data), 10_000):
         flipped = bytearray(data)
         flipped[k // 8] ^= 1 << k % 8
-        path.write_bytes(flipped)
-        with pytest.raises(CheckpointError, match=r"^resume: "):
+        check(bytes(flipped))
+    for wrong in (data + b"\0", data * 2, bytes(len(data)), b"\x80\x04" + data, data[::-1]):
+        check(wrong)
+
+
+def test_file_of_another_format_or_kind_is_refused(tmp_path: Path) -> None:
+    path, array = tmp_path / "a", np.arange(4, dtype=np.uint8)
+    parts: list[tuple[dict[str, str], list[str]]] = [
+        ({STATE_KEY: "2", "tag": ""}, ["plain", "sha256"]), ({"tag": ""}, ["plain", "sha256"]),
+        ({STATE_KEY: "1"}, ["sha256", "plain"]), ({STATE_KEY: "1"}, ["sha256"]), ({STATE_KEY: "1"}, ["plain"]),
+    ]  # fmt: skip
+    for metadata, names in parts:
+        path.write_bytes(to_header(dict.fromkeys(names, array), metadata) + array.tobytes() * len(names))
+        with pytest.raises(
+            CheckpointError, match=r"^resume: \S+: file must be a checkpoint of format 1, got format '?\w+'?$"
+        ):
             read_state(path)
+
+
+@pytest.mark.parametrize(
+    ("plain", "text"),
+    [
+        (b"[1]", r"content must be an object, got list"),
+        (b'{"a": {"__tensor__": "b"}}', r"array must be one of the file's, got 'b'"),
+        (b'{"a": {"__tensor__": 5}}', r"array must be one of the file's, got 5"),
+        (b"{", r" must be JSON, got "),
+        (b'{"a": 1, "a": 2}', r" must have every key once, got 'a' twice"),
+    ],
+)
+def test_whole_file_with_other_content_is_refused(plain: bytes, text: str, tmp_path: Path) -> None:
+    tensors = {"plain": np.frombuffer(plain, np.uint8), "sha256": np.zeros(32, np.uint8)}
+    data = to_header(tensors, {STATE_KEY: "1", "tag": ""}) + plain
+    (tmp_path / "a").write_bytes(data + hashlib.sha256(data).digest())
+    with pytest.raises(CheckpointError, match=f"^resume: .*{text}"):
+        read_state(tmp_path / "a")
+
+
+def test_tag_is_read_without_the_rest_and_of_checkpoints_only(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_state(path, STATE, "mine")
+    data = path.read_bytes()
+    assert read_tag(path) == "mine"
+    path.write_bytes(data[:-1])
+    assert read_tag(path) is None
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert read_tag(path) == "mine"  # whether it is whole is another question
+    nl.save(nl.Network([nl.Dense(1, 1)], rng=0), tmp_path / "m")
+    assert read_tag(tmp_path / "m") is read_tag(tmp_path) is read_tag(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({"a b": np.zeros(1)}, r"header: names must be up to 256 letters, digits and _\.-, not a path, got 'a b'"),
+        ({"a": {"x" * 300: np.zeros(1)}}, r"header: names must be up to 256 "),
+        ({"a": np.zeros(1, bool)}, r"dtype\('bool'\)"),
+        ({"a": np.zeros(1, ">f8")}, r"dtype\('>f8'\)"),
+        ({"a": {1: 2}}, r"the keys \[1\]"),
+        ({"a": {2, 3}}, r"Object of type set is not JSON serializable"),
+        ({"a": 10**41}, r"content must have whole numbers of at most 40 digits"),
+        ({"a": "\ud800"}, r"content must be Unicode, got a lone surrogate"),
+        ({"a": [[]] * 60_000}, r"content must have at most 50,000 objects and lists"),
+    ],
+)
+def test_state_that_could_not_be_read_again_is_not_written(state: Any, text: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=f"^checkpoint: state must hold numbers, texts and arrays of numbers, got {text}"
+    ):
+        write_state(tmp_path / "a", state)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_array_without_dimensions_stays_one(tmp_path: Path) -> None:
+    write_state(tmp_path / "a", {"a": np.array(2.5)})
+    assert same(read_state(tmp_path / "a")["a"], np.array(2.5))
+
+
+def test_state_keeps_the_order_of_its_keys(tmp_path: Path) -> None:
+    state = {"b": 1, "a": {"d": np.zeros(1), "c": 2}}
+    write_state(tmp_path / "a", state)
+    back = read_state(tmp_path / "a")
+    assert list(back) == ["b", "a"] and list(back["a"]) == ["d", "c"]
+
+
+def test_save_over_the_file_a_state_was_read_from_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_state(path, STATE)
+    back = read_state(path)
+    back["params"] += 1
+    write_state(path, back)
+    assert same(read_state(path)["params"], STATE["params"] + 1)
 
 
 def test_model_file_is_no_checkpoint(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numlp as nl
-from numlp.callbacks import RECORD_KEYS, Run
+from numlp.run import RECORD_KEYS, Run
 
 
 def small(seed: int = 0, **options: Any) -> nl.Network:

@@ -1,6 +1,6 @@
 """Fully connected neural networks written in NumPy: readable, proven, fast, safe."""
 
-from numlp.callbacks import Callback, EarlyStopping, History, MaxNorm, MovingAverage, ReduceOnPlateau
+from numlp.callbacks import Callback, EarlyStopping, MaxNorm, MovingAverage, ReduceOnPlateau
 from numlp.checkpoint import load, save
 from numlp.checkpointer import Checkpointer
 from numlp.data.augment import Augmentation, Distortion
@@ -79,6 +79,7 @@ from numlp.optimizers import (
     RAdam,
     RMSprop,
 )
+from numlp.run import History
 from numlp.schedules import (
     Constant,
     Cosine,

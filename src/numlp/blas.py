@@ -128,13 +128,15 @@ def sensible_threads(n_rows: int, flops: float, cpus: int) -> int:
 
 
 def libraries() -> tuple[Library, ...]:
-    """Return the BLAS libraries that are loaded at this moment; SciPy's is loaded by its first use.
+    """Return the BLAS libraries that are loaded at this moment, those that came with NumPy first.
 
+    SciPy's is loaded by its first use. The order of others is that of their paths: the system's own changes from run to run.
     Where none can be seen, as with Accelerate of macOS, what NumPy was built with.
     """
     found = [_describe(controller.info()) for controller in _controllers(len(sys.modules))]
     if found:
-        return tuple(found)
+        home = np.__path__[0]  # .../numpy, .../numpy.libs
+        return tuple(sorted(found, key=lambda library: (not str(library.path).startswith(home), str(library.path))))
     config: Any = np.show_config(mode="dicts")
     built = config.get("Build Dependencies", {}).get("blas", {})
     if not built.get("found"):

@@ -1,6 +1,8 @@
 """Checkpoints of a training: when they are written, which are kept, and which one to go on from."""
 
 import contextlib
+import errno
+import json
 import math
 import os
 import re
@@ -12,13 +14,15 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-from numlp.callbacks import Callback, Run, check_monitor
+from numlp.callbacks import Callback, check_monitor
 from numlp.data.batches import Batches
-from numlp.errors import ArgumentError, CheckpointError, check_count, check_number
-from numlp.files import remove_leftovers
+from numlp.errors import ArgumentError, CheckpointError, DTypeError, check_count, check_number
+from numlp.files import make_folder, remove_leftovers
 from numlp.optimizers import LBFGS
-from numlp.resumption import Resumable
+from numlp.resumption import Resumable, whole
+from numlp.run import Run
 from numlp.states import read_state, read_tag, write_state
+from numlp.tensors import parse_json
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 
@@ -83,9 +87,14 @@ class Checkpointer(Callback):
             self.epochs = 1
         self.keep = check_count(keep, where, "keep")
         self.monitor = monitor
-        self.settings = dict(settings or {})
+        try:
+            self.settings = parse_json(json.dumps(dict(settings or {})), "Checkpointer: settings", finite=False)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(
+                f"Checkpointer: settings must be a dict of JSON's types, got {settings!r:.200}: {error}"
+            ) from None
         self.keep_going = keep_going
-        self.folder.mkdir(parents=True, exist_ok=True)  # better now than after an hour
+        make_folder(self.folder)  # better now than after an hour
 
     def begin(self, training: Resumable, state: Mapping[str, Any] | None) -> None:
         """Learn what to write, and the state from which training goes on, if it does. `fit` calls it.
@@ -95,8 +104,9 @@ class Checkpointer(Callback):
         run = training.run
         self._training = training
         new: dict[str, Any] = {"id": secrets.token_hex(8), "best": math.inf, "best_name": None}
-        saved = new if state is None else state["checkpointer"]
-        self._id, self._best, self._best_name = saved["id"], saved["best"], saved["best_name"]
+        with whole(run.resumed_from or self.folder):
+            saved = new if state is None else state["checkpointer"]
+            self._id, self._best, self._best_name = saved["id"], saved["best"], saved["best_name"]
         self._resumed = None if run.resumed_from is None else run.resumed_from.resolve()
         remove_leftovers(self.folder)
         tags = {path: read_tag(path) for path in _checkpoints(self.folder)}
@@ -156,10 +166,13 @@ class Checkpointer(Callback):
         value, name = (self._best, self._best_name) if best is None else (best, path.name)
         about = {"id": self._id, "best": value, "best_name": name}
         try:
+            if read_tag(path) not in (self._id, None):
+                raise FileExistsError(errno.EEXIST, "A checkpoint of another training", str(path))
             write_state(path, self._training.state(finished) | {"checkpointer": about}, self._id)
         except OSError as error:
             if not self.keep_going:
                 raise
+            self._last = time.monotonic()  # `minutes` is how often it is tried, too
             warnings.warn(f"Checkpointer: {error}; training goes on", UserWarning, stacklevel=2)
             return
         self._best, self._best_name, self._last = value, name, time.monotonic()

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from numlp import findings as rules
 from numlp import kernels
-from numlp.callbacks import Callback, Run
+from numlp.callbacks import Callback
 from numlp.findings import Finding
 from numlp.layers import Activation, Dense, Layer, Residual
 from numlp.losses import ClassificationLoss, CrossEntropy, KLDivergence, RegressionLoss, SigmoidCrossEntropy
 from numlp.optimizers import LBFGS
 from numlp.progress import write_line
+from numlp.run import Run
 
 Array = NDArray[Any]
 

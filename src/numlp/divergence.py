@@ -7,28 +7,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.callbacks import Run
+from numlp import kernels
 from numlp.errors import DivergenceError
 from numlp.network import Network
 from numlp.optimizers import LBFGS
+from numlp.run import Run
 
 Array = NDArray[Any]
 
 
-def gradients_are_finite(network: Network) -> bool:
-    """Whether the gradients of the biases are finite, a few hundred numbers that every bad dz reaches.
+def ended_finite(run: Run) -> bool:
+    """Whether parameters and gradients are finite after a step.
 
-    What they cannot show, a product x^T dz that overflows, makes the parameters and so the next loss not finite.
+    A gradient that is not makes the parameters so, except where its size does not count.
     """
-    few = network.grads[network.n_weights :]
-    return math.isfinite(few.sum()) or bool(np.isfinite(few).all())  # the sum of large ones may overflow
+    network = run.network
+    hidden = network.grads if run.optimizer.ignores_size else network.grads[:0]
+    return kernels.all_finite(network.params) and kernels.all_finite(hidden)
 
 
-def diverged(run: Run, x: Array, value: float) -> DivergenceError:
-    """Restore the last good weights, and return an error that tells where the batch x, with the loss `value`, went wrong."""
-    network, rate = run.network, run.optimizer.rate
+def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> DivergenceError:
+    """Restore the last good weights, and return an error that tells what went wrong, and where.
+
+    Within a step `x` is its batch and `value` the loss; without them, the step has been counted.
+    """
+    network, rate, step = run.network, run.optimizer.rate, run.step + (x is not None)
     norm = float(np.linalg.norm(network.grads.astype(np.float64)))
-    if not math.isfinite(value):
+    if x is not None and not math.isfinite(value):
         what, got, place = "loss", str(value), _first_bad_output(network, x)
     elif not np.isfinite(network.grads).all():  # the way back begins at the last layer
         what, got, place = "gradient", str(norm), _first_bad(network, reversed([*enumerate(network.arena.gradients)]))
@@ -39,7 +44,7 @@ def diverged(run: Run, x: Array, value: float) -> DivergenceError:
     if run.step and not isinstance(run.optimizer, LBFGS):
         advice = [f"a learning rate of {rate / 10:g}", "clip_norm=1 in the optimizer", *advice]
     return DivergenceError(
-        f"fit: {what} must stay finite, got {got} at epoch {run.epoch}, step {run.step + 1}, first not finite in {place}, "
+        f"fit: {what} must stay finite, got {got} at epoch {run.epoch}, step {step}, first not finite in {place}, "
         f"learning rate {rate:g}, last gradient norm {norm:.3g}; the network is as it was {run.good_at}; "
         f"try {' or '.join(advice)}"
     )

@@ -3,11 +3,13 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+_TEMPORARY = re.compile(r"\.numlp-(\d+)-[0-9a-f]{8}\.tmp")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -44,16 +46,28 @@ def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files in `folder` of processes of this machine that were killed before they could."""
-    for path in folder.glob(".numlp-*-*.tmp"):
-        number = path.name.split("-")[1]
-        if not number.isdecimal() or os.name == "nt":  # there, signal 0 would end the process
+    for path in folder.iterdir():
+        ours = _TEMPORARY.fullmatch(path.name)
+        if not ours or os.name == "nt":  # there, signal 0 would end the process
             continue
         try:
-            os.kill(int(number), 0)
+            os.kill(int(ours[1]), 0)
         except ProcessLookupError:
-            path.unlink(missing_ok=True)
-        except (PermissionError, OverflowError):  # somebody else's process, or no name of ours
+            with contextlib.suppress(OSError):  # it harms nobody
+                path.unlink()
+        except (PermissionError, OverflowError):  # somebody else's process, or no process at all
             continue
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those it lies in, where they are missing, so that a power failure leaves them there.
+
+    Errors  OSError with path.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        _sync_folder(path.parent)
 
 
 def _mode_of(target: Path) -> int | None:

@@ -1,6 +1,5 @@
 """A stack of layers over one arena of parameters: forward, backward, predict."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -155,13 +154,24 @@ class Network:
         """Return how many threads so many rows are worth, in training or prediction."""
         return blas.sensible_threads(n_rows, 6.0 * self.n_weights * n_rows, blas.usable_cpus())
 
-    def chunks(self, x: Array, batch_size: int = _CHUNK) -> Iterator[tuple[slice, Array]]:
-        """Yield (rows, outputs of these rows) over any number of rows; the outputs are a view until the next chunk."""
-        batch_size = min(check_count(batch_size, "predict", "batch_size"), len(x))
+    def chunks(self, x: Array, batch_size: int = _CHUNK, where: str = "predict") -> Iterator[tuple[slice, Array]]:
+        """Yield (rows, outputs of these rows) over any number of rows; the outputs are a view until the next chunk.
+
+        Errors  ArgumentError (NaN or infinite numbers) about x, when the chunk is reached that holds the first.
+        """
+        batch_size = min(check_count(batch_size, where, "batch_size"), len(x))
         self.reserve(batch_size)
         for start in range(0, len(x), batch_size):
             rows = slice(start, start + batch_size)
-            yield rows, self.forward(x[rows].astype(self.batch_dtype(x), copy=False))
+            yield rows, self.forward(self._entering(x, rows, where))
+
+    def _entering(self, x: Array, rows: slice, where: str) -> Array:
+        """Return some rows of x as the first layer takes them."""
+        part = x[rows]
+        quick = part.dtype.char in "fd" and part.flags.c_contiguous
+        if part.dtype.kind == "f" and not (quick and kernels.all_finite(part.reshape(-1))):
+            check_finite(x, where, "x")
+        return part if self.layers[0].accepts(part.dtype) else part.astype(self.dtype)
 
     def outputs(self, x: Any, progress: bool = True) -> Array:
         """Return a copy of the outputs (n, n_out) for any number of rows; numbers of another dtype are converted.
@@ -171,11 +181,9 @@ class Network:
         Errors  ShapeError, DTypeError, ArgumentError (NaN or infinite numbers) about x.
         """
         x = check_matrix(x, "predict", "x", self.n_in)
-        if x.dtype.kind == "f" and not _surely_finite(x):
-            check_finite(x, "predict", "x")
         self.layers[0].check(x, "predict")
         if len(x) <= _FEW:
-            return self.forward(x if self.layers[0].accepts(x.dtype) else x.astype(self.dtype)).copy()
+            return self.forward(self._entering(x, slice(None), "predict")).copy()
         out = np.empty((len(x), self.n_out), self.dtype)
         with kernels.threads(self.sensible_threads(len(x))), progress_bar(len(x), "predicting", progress, unit="row") as bar:
             for rows, y in self.chunks(x):
@@ -212,7 +220,7 @@ class Network:
 
     def is_finite(self) -> bool:
         """Whether parameters and state are finite numbers."""
-        return bool(np.isfinite(self.params).all() and np.isfinite(self.state).all())
+        return kernels.all_finite(self.params) and kernels.all_finite(self.state)
 
     def snapshot(self) -> tuple[Array, Array]:
         """Return copies of parameters and state, for `restore`."""
@@ -260,11 +268,6 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics = metrics
     return network
-
-
-def _surely_finite(x: Array) -> bool:
-    """Whether the sum of squares is finite, one fast pass: then all numbers are; huge ones and NaN want a closer look."""
-    return x.dtype.char in "fd" and x.flags.c_contiguous and math.isfinite(kernels.sum_of_squares(x.reshape(-1)))
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import blas, kernels
-from numlp.callbacks import Callback, Run
+from numlp.callbacks import Callback
 from numlp.config import to_config
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, printable
+from numlp.run import Run
+from numlp.tensors import parse_json
 from numlp.version import __version__
 
 _SHOWN = 8  # differences in a message
@@ -64,14 +66,14 @@ class Resumable:
             raise ArgumentError(
                 f"fit: parts must keep their arguments as attributes where there are checkpoints, got one without: {error}"
             ) from error
-        self.settings = json.loads(json.dumps(settings))  # as they come back from a file
+        self.settings = parse_json(json.dumps(settings), "fit: settings", finite=False)  # as they come back from a file
         self.environment = _environment(n_threads)
 
     def state(self, finished: bool = False) -> dict[str, Any]:
         """Return everything that a checkpoint holds; the arrays are those at work, not copies."""
         run = self.run
         history = run.history
-        stopped = run.stop and not history.interrupted  # by a callback, which must not be asked again
+        keys = dict.fromkeys(key for record in history.records for key in record)  # a callback may add figures to some
         return {
             "settings": self.settings,
             "environment": self.environment,
@@ -85,10 +87,10 @@ class Resumable:
             "step": run.step,
             "totals": run.totals,
             "seconds": time.perf_counter() - run.started,
-            "stopped": stopped,
+            "stopped": run.stop,  # by a callback, which must not be asked again
             "finished": finished,
             # in columns: a million records would be a million objects
-            "history": {key: history[key] for key in history.records[0]} if history.records else {},
+            "history": {key: [record.get(key) for record in history.records] for key in keys},
             "best_epoch": history.best_epoch,
         }
 
@@ -97,7 +99,7 @@ class Resumable:
 
         Errors  CheckpointError with every setting that differs; a warning if the environment is another.
         """
-        with _whole(path):
+        with whole(path):
             different = _differences(state["settings"], self.settings)
             if different:
                 raise CheckpointError(
@@ -107,7 +109,8 @@ class Resumable:
             different = _differences(state["environment"], self.environment)
             run, columns = self.run, state["history"]
             run.resumed_from, run.epoch, run.step, run.stop = path, state["epoch"], state["step"], state["stopped"]
-            run.history.records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            rows = [zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True)]
+            run.history.records = [{key: value for key, value in row if value is not None} for row in rows]
             run.history.best_epoch = state["best_epoch"]
         if different:
             message = f"fit: {path} was made with {different}; the result may differ in its last digits"
@@ -122,26 +125,27 @@ class Resumable:
         """
         run = self.run
         assert run.resumed_from is not None
-        with _whole(run.resumed_from):
-            run.network.restore((state["params"], state["state"]))
+        with whole(run.resumed_from):
+            if not np.isfinite(state["params"]).all() and np.isfinite(state["state"]).all():
+                raise ValueError("numbers that are not finite")
             run.network.rng.bit_generator.state = state["generator"]
             run.optimizer.restore(state["optimizer"])
             for partner, saved in zip(self._partners, state["callbacks"], strict=True):
                 partner.restore(saved)
-            run.started = time.perf_counter() - state["seconds"]
-            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
             run.totals = tuple(state["totals"])
             run.add(0.0, 0.0, 0.0, 0.0)
-            if run.is_within_epoch:
+            run.started = time.perf_counter() - state["seconds"]
+            if run.is_within_epoch and run.step:  # else the epoch's batches, and all of LBFGS, are still to come
                 # a callback that has ended the epoch must not be asked again
                 self._batches.restore(state["batches"] | ({"done": len(self._batches)} if run.stop else {}))
-            if not run.network.is_finite():
-                raise ValueError("numbers that are not finite")
-            return bool(state["finished"])
+            finished = bool(state["finished"])
+            run.network.restore((state["params"], state["state"]))
+            run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
+            return finished
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
+def whole(path: Path) -> Iterator[None]:
     """Report what is missing in a file that somebody else has made."""
     try:
         yield

@@ -34,15 +34,21 @@ _DIGEST = "sha256"
 def write_state(path: str | os.PathLike[str], state: dict[str, Any], tag: str = "") -> None:
     """Write `state` to `path`, atomically and durably, as `replace_file` does; `read_tag` will find `tag`.
 
-    Errors  OSError with path, errno and, where there was no room, the bytes needed.
+    Errors  OSError with path, errno and, where there was no room, the bytes needed; CheckpointError, and nothing is
+        written, if the state holds something that could not be read again.
     """
     tensors: dict[str, NDArray[Any]] = {}
-    plain = _without_arrays(state, "", tensors)
-    tensors[_PLAIN] = np.frombuffer(json.dumps(plain, sort_keys=True).encode(), np.uint8)
-    tensors[_DIGEST] = np.zeros(hashlib.sha256().digest_size, np.uint8)
-    header = to_header(tensors, {STATE_KEY: FORMAT, "tag": tag})
+    try:
+        plain = json.dumps(_without_arrays(state, "", tensors))
+        tensors[_PLAIN] = np.frombuffer(plain.encode(), np.uint8)
+        tensors[_DIGEST] = np.zeros(hashlib.sha256().digest_size, np.uint8)
+        header = to_header(tensors, {STATE_KEY: FORMAT, "tag": tag})
+        size = len(header) + sum(array.nbytes for array in tensors.values())
+        read_header(io.BytesIO(header), size, "header")
+        parse_json(plain, "content", finite=False)
+    except (TypeError, ValueError, LookupError, RecursionError) as error:
+        raise CheckpointError(f"checkpoint: state must hold numbers, texts and arrays of numbers, got {error}") from error
     arrays = [array for name, array in tensors.items() if name != _DIGEST]
-    size = len(header) + sum(array.nbytes for array in tensors.values())
     replace_file(path, _with_digest([header, *(array.reshape(-1).view(np.uint8).data for array in arrays)]), size)
 
 
@@ -94,11 +100,13 @@ def _with_digest(parts: Sequence[bytes | memoryview]) -> Iterator[bytes | memory
 def _without_arrays(value: Any, path: str, tensors: dict[str, NDArray[Any]]) -> Any:
     """Return `value` in JSON's types, its arrays moved into `tensors`."""
     if isinstance(value, np.ndarray):
-        tensors[path] = np.ascontiguousarray(value)  # safetensors would write another layout wrongly
+        tensors[path] = np.asarray(value, order="C")  # safetensors would write another layout wrongly
         return {_ARRAY: path}
     inner = f"{path}." if path else ""
     if isinstance(value, dict):
-        return {str(key): _without_arrays(item, f"{inner}{key}", tensors) for key, item in sorted(value.items())}
+        if not all(isinstance(key, str) for key in value):  # JSON would make texts of them
+            raise TypeError(f"the keys {list(value)!r:.80}")
+        return {key: _without_arrays(item, f"{inner}{key}", tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_arrays(item, f"{inner}{i}", tensors) for i, item in enumerate(value)]
     return value.item() if isinstance(value, np.generic) else value

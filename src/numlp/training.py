@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.callbacks import RECORD_KEYS, Callback, History, ProgressBar, Run
+from numlp.callbacks import Callback, ProgressBar
 from numlp.checkpointer import Checkpointer, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
-from numlp.divergence import diverged, gradients_are_finite
+from numlp.divergence import diverged, ended_finite
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -30,6 +30,7 @@ from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
 from numlp.network import Network
 from numlp.optimizers import LBFGS, Adam, Optimizer
 from numlp.progress import progress_bar
+from numlp.run import RECORD_KEYS, History, Run
 from numlp.signals import interruptible
 
 Array = NDArray[Any]
@@ -140,6 +141,8 @@ def fit(
         listeners[:0] = [ProgressBar(bar)] if bar is not None else []
         _train(run, batches, loss, notify, validation)
     notify("on_fit_end")
+    if not network.is_finite():
+        raise diverged(run)
     run.history.interrupted = run.signum is not None  # it may have come after the last step
     return run.history
 
@@ -183,7 +186,7 @@ def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None]
         return
     while run.goes_on:
         _train_epoch(run, batches, loss, notify, validation)
-        notify("on_epoch")
+        _end_epoch(run, notify)
 
 
 def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
@@ -197,22 +200,28 @@ def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str],
         for x, target, weight in batches:
             y = network.forward(x, training=True)
             value, dy = loss(y, target, weight)
+            value += network.penalty()
             if not math.isfinite(value):
-                raise diverged(run, x, value)
+                raise diverged(run, value, x)
             mass, right = loss.total_weight, _hits(loss, y, target, weight)
-            run.add((value + network.penalty()) * mass, mass, right, _mass(y, weight))
+            run.add(value * mass, mass, right, _mass(y, weight))
             network.backward(dy)
-            if not gradients_are_finite(network):
-                raise diverged(run, x, value)
             notify("on_gradients")
             optimizer.step(network.params, network.grads)
             run.end_step()
             notify("on_step")
-            if run.stop:
+            if not ended_finite(run):
+                raise diverged(run)
+            if run.is_ending:
                 break
-        if not network.is_finite():
-            raise diverged(run, x, value)
         _record(run, notify, validation)
+
+
+def _end_epoch(run: Run, notify: Callable[[str], None]) -> None:
+    """Tell the listeners of an epoch's record; what they have made of the network must be finite too."""
+    notify("on_epoch")
+    if not run.network.is_finite():
+        raise diverged(run)
 
 
 def _record(run: Run, notify: Callable[[str], None], validation: Data | None) -> None:
@@ -250,7 +259,7 @@ def _minimize(
         network.backward(dy)
         notify("on_gradients")
         if not (math.isfinite(value) and np.isfinite(network.grads).all()):
-            raise diverged(run, x, value)
+            raise diverged(run, value, x)
         return value, network.grads.astype(np.float64)  # a copy: SciPy keeps it
 
     def after(params: Array) -> None:
@@ -259,9 +268,9 @@ def _minimize(
         run.end_step()
         notify("on_step")
         _record(run, notify, validation)
-        notify("on_epoch")
+        _end_epoch(run, notify)
         run.begin_epoch()
-        if run.stop:
+        if run.is_ending:
             raise StopIteration
         notify("on_epoch_begin")
 
@@ -304,10 +313,10 @@ def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str
         raise ArgumentError(
             "evaluate: network must have a loss, got none; fit it first, or pass loss=SoftmaxCrossEntropy() to Network"
         )
-    x, y, weight = _check_data(network, loss, data, "evaluate")
+    x, y, weight = _check_data(network, loss, data, "evaluate", finite=False)  # chunk by chunk, each is looked at
     total, right, mass = 0.0, 0.0, 0.0
     with kernels.threads(network.sensible_threads(len(x))), progress_bar(len(x), "evaluating", progress, unit="row") as bar:
-        for rows, outputs in network.chunks(x):
+        for rows, outputs in network.chunks(x, where="evaluate"):
             own = None if weight is None else weight[rows]
             value, _ = loss(outputs, y[rows], own)
             total, mass = total + value * loss.total_weight, mass + loss.total_weight
@@ -351,7 +360,7 @@ def _signals(listeners: list[Callback]) -> tuple[int, ...]:
 
 
 def _check_data(
-    network: Network, loss: Loss, data: Any, where: str, warn: bool = False
+    network: Network, loss: Loss, data: Any, where: str, *, finite: bool = True, warn: bool = False
 ) -> tuple[Array, Array, Array | None]:
     """Return (x, y, weight or None) checked against network and loss; warn about a range no network learns well from."""
     try:
@@ -361,7 +370,7 @@ def _check_data(
         raise DTypeError(f"{where}: data must be a pair (x, y), or (x, y, weight), got {type(data).__name__}") from None
     x, y = check_matrix(x, where, "x", network.n_in), np.asarray(y)
     check_same_length(x, y, where)
-    low, high = check_finite(x, where, "x")
+    low, high = check_finite(x, where, "x") if finite else (0.0, 0.0)
     network.layers[0].check(x, where)
     y = loss.prepare(y, network.n_out, network.dtype, where)
     weight = None if weight is None else check_weight(weight, len(x), where)

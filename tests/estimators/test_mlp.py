@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import numlp as nl
-from numlp.callbacks import Run
 from numlp.errors import ArgumentError, DivergenceError, DTypeError
 from numlp.estimators import MLPClassifier, MLPRegressor
+from numlp.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK: dict[str, Any] = {"width": 20, "max_iter": 10, "random_state": 0, "learning_rate_init": 0.02}

@@ -178,6 +178,7 @@ def one(outputs: str, make: Callable[[Numbers, int, int], Arguments]) -> Make:
 
 CASES: dict[str, Make] = {
     "adam": adam,
+    "all_finite": one("", lambda a, n, o: {"values": a(n * o)}),
     "add_decay": one("grads", lambda a, n, o: {"grads": a(n * o), "params": a(n * o), "l2": 0.1}),
     "affine": affine,
     "affine_backward": affine_backward,

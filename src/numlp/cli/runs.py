@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numlp as nl
-from numlp.callbacks import Run
+from numlp.run import Run
 
 
 class RunLog(nl.Callback):

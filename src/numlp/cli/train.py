@@ -13,7 +13,6 @@ import typer
 
 import numlp as nl
 from numlp.activations import ACTIVATIONS
-from numlp.callbacks import Run
 from numlp.cli.app import (
     DATASETS,
     AsJson,
@@ -34,6 +33,7 @@ from numlp.errors import ArgumentError, DivergenceError, check_choice
 from numlp.optimizers import OPTIMIZERS
 from numlp.progress import write_line
 from numlp.recipes import RECIPES, Recipe, build_network, fit_options
+from numlp.run import Run
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
 ActivationName = Annotated[
@@ -190,7 +190,7 @@ class _EpochLines(nl.Callback):
 
     def on_epoch(self, run: Run) -> None:
         every = max(1, -(-run.epochs // 20))
-        if run.epoch % every and run.epoch != run.epochs and not run.stop:
+        if run.epoch % every and run.epoch != run.epochs and not run.is_ending:
             return
         r = run.history.records[-1]
         self.say(

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from numlp.callbacks import Callback, Run
+from numlp.callbacks import Callback
 from numlp.estimators.objective import Objective
 from numlp.losses import Loss
 from numlp.optimizers import LBFGS, SGD
+from numlp.run import Run
 
 Array = NDArray[Any]
 Scorer = Callable[[Array, float], float]  # (outputs of the network, validation loss) -> score

@@ -375,3 +375,8 @@ def add_decay(grads: Array, params: Array, l2: float) -> None:
 def sum_of_squares(values: Array) -> float:
     """s = sum_i x_i^2: of gradients for their norm, of weights for their penalty."""
     return float(np.dot(values, values))
+
+
+def all_finite(values: Array) -> bool:
+    """Whether no number of a flat array is NaN or infinite."""
+    return bool(np.isfinite(values).all())

@@ -60,6 +60,11 @@ class Lion(Optimizer):
         self.beta2 = check_number(beta2, "Lion", "beta2", low=0, below=1)
         self.weight_decay = check_decay(weight_decay, "Lion")
 
+    @property
+    def ignores_size(self) -> bool:
+        """Only the sign counts."""
+        return True
+
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
         (m,), (change,) = state, scratch
         np.subtract(grads, m, out=change)

@@ -104,6 +104,11 @@ class Optimizer:
             state = [getattr(self, name)[part] for name in self.state_names]
             self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])
 
+    @property
+    def ignores_size(self) -> bool:
+        """Whether the step is as long for an infinite gradient as for others."""
+        return self.clip_value is not None
+
     def state(self) -> dict[str, Any]:
         """Return all that changes from step to step, for `restore`: views of the arrays, and numbers."""
         return {name: getattr(self, name) for name in (*self.state_names, *self.number_names)}

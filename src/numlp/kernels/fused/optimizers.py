@@ -89,3 +89,11 @@ def sum_of_squares(parts, values):
     for p in range(parts):
         total += sums[p]
     return total
+
+
+@kernel(parallel=False)
+def all_finite(parts, values):
+    total = values.dtype.type(0)
+    for i in range(len(values)):
+        total += values[i] * values.dtype.type(0)  # NaN and infinity leave NaN
+    return total == 0

@@ -4,8 +4,6 @@ import ctypes
 import sys
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from numlp import blas
 
 # as NumPy's wheels have them (64-bit integers, and renamed lest two libraries meet), and as everybody else has them
@@ -44,8 +42,6 @@ def _addresses(library: ctypes.CDLL, names: Sequence[str]) -> list[int]:
 
 def _libraries() -> Iterator[ctypes.CDLL]:
     """Yield the BLAS libraries of this process, those that came with NumPy first."""
-    paths = [library.path for library in blas.libraries() if library.path]
-    home = np.__path__[0]
-    yield from map(ctypes.CDLL, sorted(paths, key=lambda path: not path.startswith(home)))  # .../numpy, .../numpy.libs
+    yield from (ctypes.CDLL(library.path) for library in blas.libraries() if library.path)
     if sys.platform == "darwin":
         yield ctypes.CDLL(_ACCELERATE)  # a part of the system, which is not listed
