@@ -302,7 +302,7 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Path
     assert [e["event"] for e in events if e["event"] != "epoch"] == ["begin", "resume", "end"]
     assert {e["epoch"] for e in events if e["event"] == "epoch"} == set(range(1, 9))
     error = fails(2, *command, "--seed", "4", "--learning-rate", "0.1", "--quiet", cwd=tmp_path)
-    assert "given.learning_rate=0.003, now 0.1; given.seed=0, now 4; " in error
+    assert "got given.seed=0, now 4; given.learning_rate=0.003, now 0.1; " in error
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -176,7 +176,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no callback": ({"callbacks": []}, r"callbacks\.0\.type='MaxNorm', now none; .*"),
     "generator": ({"rng": np.random.Generator(np.random.MT19937(0))}, r"generator='PCG64', now 'MT19937'"),
-    "settings": ({"settings": {"split": {"seed": 2}}}, r"more\.split\.seed=1, now 2"),
+    "settings": ({"settings": {"split": {"seed": 2}}}, r"given\.split\.seed=1, now 2"),
 }
 
 

@@ -168,7 +168,7 @@ class Network:
     def _entering(self, x: Array, rows: slice, where: str) -> Array:
         """Return some rows of x as the first layer takes them."""
         part = x[rows]
-        quick = part.dtype.char in "fd" and part.flags.c_contiguous
+        quick = part.dtype.char in "fd" and part.dtype.isnative and part.flags.c_contiguous
         if part.dtype.kind == "f" and not (quick and kernels.all_finite(part.reshape(-1))):
             check_finite(x, where, "x")
         return part if self.layers[0].accepts(part.dtype) else part.astype(self.dtype)

@@ -378,5 +378,5 @@ def sum_of_squares(values: Array) -> float:
 
 
 def all_finite(values: Array) -> bool:
-    """Whether no number of a flat array is NaN or infinite."""
+    """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
     return bool(np.isfinite(values).all())

@@ -1,9 +1,15 @@
 """Distortion of images."""
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from numlp.kernels.fused.compiled import kernel
+
+
+@njit(nogil=True)
+def _zeros(size, x, matrix):
+    """Return zeros of the dtype of x beside float32 (apart: no expression of arrays may stand in a parallel kernel)."""
+    return np.zeros(size, (x[0, :1] * matrix[0, 0, :1]).dtype)
 
 
 # no flags: a fused multiply-add ("contract") or another order of a sum would round pixels differently from the twin
@@ -14,7 +20,7 @@ def distort(parts, x, matrix, control, row_weights, column_weights, out):
     half = np.float32(0.5) if out.itemsize == 1 else np.float32(0)
     for p in prange(parts):
         # a margin of zeros, one pixel before and two after: a point held within [-1, H] has its four pixels inside
-        pixel = np.zeros((height + 3) * wide, (x[0, :1] * matrix[0, 0, :1]).dtype)
+        pixel = _zeros((height + 3) * wide, x, matrix)
         q = np.empty((2, width), np.float32)
         for s in range(n * p // parts, n * (p + 1) // parts):
             for r in range(height):
