@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
+def name_of(value: Any) -> str:
+    """Return a test's name without the address of an object."""
+    return re.sub(r"<numlp\.\S+\.(\w+) object at 0x\w+>", r"\1", str(value))
+
+
 @pytest.mark.parametrize(("settings", "error", "message"), WRONG, ids=[next(iter(settings)) for settings, _, _ in WRONG])
 def test_wrong_parameter_is_named(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
@@ -55,7 +61,7 @@ def test_wrong_parameter_is_named(settings: dict[str, Any], error: type[Exceptio
         ({"loss": "SquaredError"}, "loss must be one of CrossEntropy"),
         ({"loss": nl.SquaredError()}, "loss must be a loss for classes, got SquaredError"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_unknown_name_gets_a_hint(settings: dict[str, Any], hint: str) -> None:
     with pytest.raises(ArgumentError) as caught:
@@ -80,7 +86,7 @@ def test_layers_are_those_the_parameters_say() -> None:
     assert len(MLPClassifier(hidden_layer_sizes=(), max_iter=1).fit([[0.0], [1.0]], [0, 1]).coefs_) == 1
 
 
-@pytest.mark.parametrize("solver", [*OPTIMIZERS, "lbfgs", nl.AdamW(0.01, weight_decay=0.1), nl.LBFGS(5)], ids=str)
+@pytest.mark.parametrize("solver", [*OPTIMIZERS, "lbfgs", nl.AdamW(0.01, weight_decay=0.1), nl.LBFGS(5)], ids=name_of)
 def test_every_optimizer_lowers_the_loss(solver: Any, numbers: Any) -> None:
     model = MLPRegressor(solver=solver, learning_rate_init=0.003, width=10, max_iter=8, random_state=0).fit(*numbers)
     assert model.loss_curve_[-1] < model.loss_curve_[0]
@@ -97,7 +103,7 @@ def test_every_schedule_is_tried() -> None:
     assert {*RATES, *(type(schedule).__name__ for schedule in OBJECTS)} == {*SCHEDULES}
 
 
-@pytest.mark.parametrize("schedule", [*RATES, *OBJECTS], ids=str)
+@pytest.mark.parametrize("schedule", [*RATES, *OBJECTS], ids=name_of)
 def test_every_schedule_moves_the_rate(schedule: Any, numbers: Any) -> None:
     model = MLPRegressor(learning_rate=schedule, learning_rate_init=0.01, width=10, max_iter=8, random_state=0).fit(*numbers)
     assert model.loss_curve_[-1] < model.loss_curve_[0]
