@@ -282,6 +282,13 @@ def _torch_embedding(torch: Any, x: Any, v: Options, training: bool, columns: An
     return torch.cat([x[:, others], *vectors], 1) + 0 * x.sum()  # a gradient for x, even if all columns are coded
 
 
+def _torch_periodic(torch: Any, x: Any, v: Options, training: bool, columns: Any = None, **options: Any) -> Any:
+    I = len(v["w"])  # noqa: E741
+    cosines = torch.cos(2 * math.pi * x[:, :I, None] * v["w"] + v["b"])
+    outputs = torch.einsum("nik,idk->nid", cosines, v["V"]) + v["c"]
+    return torch.cat([torch.cat([outputs, x[:, :I, None]], 2).flatten(1), x[:, I:]], 1)
+
+
 # what stands inside a Residual, by the name of the case
 STACKS: dict[str, tuple[tuple[str, Options], ...]] = {
     "dense": (("Dense", {"activation": "gelu"}), ("Dense", {"activation": "identity"})),
@@ -460,6 +467,12 @@ LAYER_CASES = {
         trains_differently=True,
         least_rows=2,
         make=_make_residual,
+    ),
+    "Periodic": LayerCase(
+        forward=lambda x, v, training, **options: naive.periodic(x, v["w"], v["b"], v["V"], v["c"]),
+        backward=lambda dy, x, v, **options: naive.periodic_backward(dy, x, v["w"], v["b"], v["V"]),
+        oracle=_torch_periodic,
+        options=({}, {"columns": 1, "waves": 5, "size": 1, "sigma": 1 / 3}),
     ),
     "Embedding": LayerCase(
         forward=lambda x, v, training, columns: naive.embedding(x, _tables(v, columns)),

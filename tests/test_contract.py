@@ -254,7 +254,8 @@ def _stored_networks():
 @pytest.mark.parametrize(("variant", "loss"), list(_stored_networks()), ids=str)
 def test_network_and_loss_equal_pytorch(variant, loss):
     known = stored_case("networks", str(variant))
-    layers = [nl.Dense(3, 3), variant.layer(3, 3), *cases.output_layers(loss, 3, 3)]
+    layer = variant.layer(3, 3)
+    layers = [nl.Dense(3, 3), layer, *cases.output_layers(loss, layer.n_out, 3)]
     network = nl.Network(layers, rng=0, dtype="float64")
     for i, gradients in enumerate(network.arena.gradients):
         for name in gradients:

@@ -30,6 +30,7 @@ from numlp.layers import LAYERS
         (nl.Scale(128), "Scale(128)"),
         (nl.Standardize(128), "Standardize(128)"),
         (nl.Embedding(5, {0: (7, 3)}), "Embedding(5 -> 7)"),
+        (nl.Periodic(5, columns=2), "Periodic(5 -> 11)"),
         (nl.Residual([nl.LayerNorm(8), nl.Dense(8, 8, "silu")]), "Residual(LayerNorm(8), Dense(8 -> 8, silu))"),
     ],
 )
@@ -566,7 +567,8 @@ def test_new_layers_are_explained_with_right_gradients(capsys):
         nl.AlphaDropout(4, 0.2),
         nl.RMSNorm(4),
         nl.PReLU(4),
-        nl.Dense(4, 2),
+        nl.Periodic(4, columns=2, waves=3, size=1),
+        nl.Dense(6, 2),
     ]
     network = nl.Network(layers, rng=0)
     nl.explain_step(network, nl.SoftmaxCrossEntropy(), np.array([[1, 0.5, -1], [3, 0.1, 2.0]]), np.array([0, 1]))

@@ -7,6 +7,7 @@ from numlp.layers.dropout import Dropout
 from numlp.layers.embedding import Embedding
 from numlp.layers.noise import AlphaDropout, GaussianNoise
 from numlp.layers.parametric import ParametricActivation
+from numlp.layers.periodic import Periodic
 from numlp.layers.pixels import Pixels
 from numlp.layers.prelu import PReLU
 from numlp.layers.residual import Residual
@@ -33,6 +34,7 @@ LAYERS: dict[str, type[Layer]] = {
         Standardize,
         Residual,
         Embedding,
+        Periodic,
     )
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "LayerNorm",
     "PReLU",
     "ParametricActivation",
+    "Periodic",
     "Pixels",
     "RMSNorm",
     "Residual",
