@@ -1,7 +1,7 @@
 """Activations by name: how to apply one, how to go back through it, how to draw weights before it.
 
-The first five, selu and mish are kernels. The others are written here, block of rows by block of rows, so that a temporary is never as
-large as a batch; where a number underflows, zero is what is meant.
+The first five, selu and mish are kernels. The others are written here, block of rows by block of rows, so that a temporary
+is never as large as a batch; where a number underflows, zero is what is meant.
 """
 
 import math

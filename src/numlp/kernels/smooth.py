@@ -69,7 +69,7 @@ def blend(x: Array, fx: Array, alpha: Array, out: Array) -> None:
 
 
 def blend_backward(dy: Array, x: Array, fx: Array, alpha: Array, through: Array, dalpha: Array) -> None:
-    """dalpha = sum_n dy (f(x) - x);  through = alpha dy, which goes on through f;  dx = (1 - alpha) dy in the place of dy."""
+    """dalpha = sum_n dy (f(x) - x);  through = alpha dy, which goes on through f;  dy <- (1 - alpha) dy."""
     np.subtract(fx, x, out=through)
     np.einsum("no,no->o", dy, through, out=dalpha)
     np.multiply(dy, alpha, out=through)

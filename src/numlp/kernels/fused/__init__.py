@@ -12,5 +12,6 @@ from numlp.kernels.fused import affine, images, layers, optimizers, rows, smooth
 from numlp.kernels.fused.compiled import KERNELS, Work, limit_threads, table, try_out, work
 
 __all__ = [
-    "KERNELS", "Work", "affine", "images", "layers", "limit_threads", "optimizers", "rows", "smooth", "table", "try_out", "work",
+    "KERNELS", "Work", "affine", "images", "layers", "limit_threads", "optimizers", "rows", "smooth", "table", "try_out",
+    "work",
 ]  # fmt: skip
