@@ -31,6 +31,7 @@ from numlp.layers import LAYERS
         (nl.Standardize(128), "Standardize(128)"),
         (nl.Embedding(5, {0: (7, 3)}), "Embedding(5 -> 7)"),
         (nl.Periodic(5, columns=2), "Periodic(5 -> 11)"),
+        (nl.Average([[nl.Dense(3, 2)], [nl.Scale(3), nl.Dense(3, 2)]]), "Average(2 x 3 -> 2)"),
         (nl.Residual([nl.LayerNorm(8), nl.Dense(8, 8, "silu")]), "Residual(LayerNorm(8), Dense(8 -> 8, silu))"),
     ],
 )
@@ -99,6 +100,18 @@ def test_layer_shows_its_sizes(layer, text):
             lambda: nl.Embedding(3, {0: (0, 2)}),
             ArgumentError,
             "Embedding: cardinality must be a whole number of at least 1, got 0",
+        ),
+        (lambda: nl.Average([]), ArgumentError, "Average: stacks must hold at least 1 stack, got none"),
+        (lambda: nl.Average([nl.Scale(3)]), DTypeError, "Average: stacks must be a list of lists of layers, got [Scale(3)]"),
+        (
+            lambda: nl.Average([[nl.Scale(3)], [nl.Dense(3, 2)]]),
+            ShapeError,
+            "Average: stack 1 must have the inputs and outputs of stack 0, (3, 3), got (3, 2)",
+        ),
+        (
+            lambda: nl.Average([[nl.Scale(3)]] * 2),
+            ArgumentError,
+            "Average: a layer must belong to one stack, got one in two; build a new layer",
         ),
         (lambda: nl.Residual([]), ArgumentError, "Residual: layers must hold at least 1 layer, got none"),
         (lambda: nl.Residual(["Dense"]), DTypeError, "Residual: layer 0 must be a Layer, got 'Dense'"),

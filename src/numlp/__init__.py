@@ -12,6 +12,7 @@ from numlp.gradients import check_gradients
 from numlp.layers import (
     Activation,
     AlphaDropout,
+    Average,
     BatchNorm,
     Dense,
     Dropout,
@@ -105,6 +106,7 @@ __all__ = [
     "AdamW",
     "AlphaDropout",
     "Augmentation",
+    "Average",
     "BatchNorm",
     "Callback",
     "Constant",

@@ -1,7 +1,8 @@
 """Model files: one safetensors file with weights, architecture, preprocessing, class names, versions and metrics.
 
 Tensors are named `layers.<index>.<name>`, such as `layers.0.W`. The metadata entry `numlp` is a JSON object: `format`,
-`network` (Network.to_config), `metrics`, `versions`, and `extra` where there is something. No times and no dates: the same model gives the same bytes.
+`network` (Network.to_config), `metrics`, `versions`, and `extra` where there is something. No times and no dates: the same
+model gives the same bytes.
 Nothing in a file is ever executed.
 """
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from numlp.config import from_config
 from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import replace_file
-from numlp.layers import LAYERS, Layer, Residual
+from numlp.layers import LAYERS, Average, Layer, Residual
 from numlp.network import Network
 from numlp.tensors import Entry, parse_json, read_header, read_tensors
 from numlp.version import __version__
@@ -130,8 +131,9 @@ def _built(entries: dict[str, Entry], config: dict[str, Any], rng: int | np.rand
 def _parts(layer: Layer) -> Iterator[Layer]:
     """Yield a layer and all those inside it."""
     yield layer
-    if isinstance(layer, Residual):
-        for inner in layer.layers:
+    stacks = layer.stacks if isinstance(layer, Average) else [layer.layers] if isinstance(layer, Residual) else []
+    for stack in stacks:
+        for inner in stack:
             yield from _parts(inner)
 
 

@@ -64,7 +64,9 @@ class Table:
             return Labels(np.where(gaps, -1, codes), [_text(value) for value in values.tolist()])
         if np.isinf(found).any():
             row = int(np.argmax(np.isinf(found)))
-            raise ArgumentError(f"{self._where}: {self.name(i)} must hold finite numbers or gaps, got {found[row]} at row {row}")
+            raise ArgumentError(
+                f"{self._where}: {self.name(i)} must hold finite numbers or gaps, got {found[row]} at row {row}"
+            )
         return found
 
     def name(self, i: int) -> str:

@@ -45,7 +45,14 @@ REGRESSION = Plan("mish", 0.2)
 
 
 def build(
-    width: int, n_numbers: int, coded: Mapping[int, int], n_out: int, hidden: Sequence[int], plan: Plan, loss: Loss, seed: Any
+    width: int,
+    n_numbers: int,
+    coded: Mapping[int, int],
+    n_out: int,
+    hidden: Sequence[int],
+    plan: Plan,
+    loss: Loss,
+    seed: Any,
 ) -> Network:
     """Return the network for a matrix of `Columns`, as it is drawn, before `start`."""
     layers: list[Layer] = []

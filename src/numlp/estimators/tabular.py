@@ -1,6 +1,5 @@
 """Tables in, predictions out: TabularClassifier and TabularRegressor."""
 
-import os
 from collections.abc import Sequence
 from typing import Any, Self
 

@@ -1,6 +1,7 @@
 """The layers. Each states its own forward and backward pass; a Network gives it parameters and calls it."""
 
 from numlp.layers.activation import Activation, Softmax
+from numlp.layers.average import Average
 from numlp.layers.batch_norm import BatchNorm
 from numlp.layers.dense import Dense, Layer, check_stack
 from numlp.layers.dropout import Dropout
@@ -35,6 +36,7 @@ LAYERS: dict[str, type[Layer]] = {
         Residual,
         Embedding,
         Periodic,
+        Average,
     )
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "LAYERS",
     "Activation",
     "AlphaDropout",
+    "Average",
     "BatchNorm",
     "Dense",
     "Dropout",
