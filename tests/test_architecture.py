@@ -26,7 +26,7 @@ FLOORS = (
     ("numlp.checkpoint", "numlp.callbacks", "numlp.gradients"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
-    ("numlp.cli", "numlp.__main__"),
+    ("numlp.cli", "numlp.estimators", "numlp.__main__"),
 )
 # third-party packages, and the only files or folders that may import them
 OUTSIDE = {
@@ -34,8 +34,9 @@ OUTSIDE = {
     "numba": "numlp.kernels.fused",
     "llvmlite": "numlp.kernels.fused",
     "safetensors": "numlp.checkpoint numlp.verification",
-    "sklearn": "numlp.data.digits",
-    "scipy": "numlp.activations numlp.optimizers.lbfgs",
+    "sklearn": "numlp.data.digits numlp.estimators",
+    "pyarrow": "numlp.data.columns",
+    "scipy": "numlp.activations numlp.optimizers.lbfgs numlp.estimators.calibration",
     "pooch": "numlp.data",
     "requests": "numlp.data.download",
     "urllib3": "numlp.data.download",

@@ -1,4 +1,4 @@
-"""Tables of numbers and categories, with gaps, as one matrix of float32: fitted once, applied to any table of these columns."""
+"""Tables of numbers and categories, with gaps, as one matrix of float32: fitted once, for any table of these columns."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -31,7 +31,8 @@ class Table:
     """
 
     def __init__(self, x: Any, where: str) -> None:
-        self._where, self._frame, self._matrix = where, None, np.empty((0, 0))
+        self._where, self._matrix = where, np.empty((0, 0))
+        self._frame: Any = None
         self.names: list[str] | None = None
         if hasattr(x, "__arrow_c_stream__"):
             self._frame = _arrow(x)
@@ -76,22 +77,20 @@ class Table:
     def _frame_column(self, i: int) -> Array | Labels:
         import pyarrow as pa
 
-        chunks = self._frame.column(i)
-        kind = chunks.type.value_type if pa.types.is_dictionary(chunks.type) else chunks.type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-            plain = chunks.cast(kind) if kind is not chunks.type and pa.types.is_dictionary(chunks.type) else chunks
-            if kind is chunks.type or not pa.types.is_dictionary(chunks.type):
-                return np.asarray(plain.cast(pa.float64()).to_numpy(), np.float64)
-            chunks = plain.cast(pa.string())  # a category of numbers is a category
-        if pa.types.is_null(kind):
+        chunks, is_a = self._frame.column(i), pa.types
+        coded = is_a.is_dictionary(chunks.type)
+        kind = chunks.type.value_type if coded else chunks.type
+        number = is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_decimal(kind)
+        text = is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind) or is_a.is_boolean(kind)
+        if is_a.is_null(kind):
             return np.full(len(chunks), np.nan)
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind)
-                or pa.types.is_string_view(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):  # fmt: skip
+        if not (number or text):
             raise DTypeError(f"{self._where}: {self.name(i)} must hold numbers or text, got {kind}")
-        coded = chunks.cast(pa.large_string()).dictionary_encode().combine_chunks()
-        if isinstance(coded, pa.ChunkedArray):
-            coded = coded.chunk(0)
-        return Labels(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), coded.dictionary.to_pylist())
+        if number and not coded:
+            return np.asarray(chunks.cast(pa.float64()).to_numpy(), np.float64)
+        plain = chunks.cast(kind) if coded else chunks  # levels of chunks may differ, and may be numbers: all become text
+        found = plain.cast(pa.large_string()).combine_chunks().dictionary_encode()
+        return Labels(found.indices.fill_null(-1).to_numpy(zero_copy_only=False), found.dictionary.to_pylist())
 
     def _matrix_column(self, i: int) -> Array | Labels:
         values = self._matrix[:, i]
@@ -113,7 +112,7 @@ class Table:
         except ValueError:
             wrong = next(level for level in labels.levels if not _is_float(level))
             raise DTypeError(
-                f"{self._where}: {self.name(i)} must hold numbers, as when the model was fitted, got {printable(wrong, 40)!r}"
+                f"{self._where}: {self.name(i)} must hold numbers, as when it was fitted, got {printable(wrong, 40)!r}"
             ) from None
         return values[labels.codes]
 
@@ -186,6 +185,11 @@ class Columns:
         return {
             self._spans[i].start: len(part["levels"]) + 1 for i, part in enumerate(self.parts) if part["kind"] == "codes"
         }
+
+    def places(self, i: int) -> list[int]:
+        """Return which columns of the matrix column i of the table becomes."""
+        own = range(self.width)[self._spans[i]]
+        return [*own, self._gap_at[i]] if i in self._gap_at else list(own)
 
     @classmethod
     def fit(cls, table: Table, rows: Array, categorical: Sequence[str | int] | None) -> "Columns":

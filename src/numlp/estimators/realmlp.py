@@ -2,8 +2,8 @@
 
     x -> embeddings of coded categories -> Periodic(numbers) -> Scale -> 3 x (Dense, ParametricActivation, Dropout) -> Dense
 
-All dense layers have the "ntk" parametrization. The rate of step t of T is peak (1 - cos(2 pi log2(1 + 15 t / T))) / 2, times
-a factor for some parameters (`FACTORS`); decay and dropout stay for half of training and then fall along half a cosine.
+All dense layers have the "ntk" parametrization. The rate of step t of T is peak (1 - cos(2 pi log2(1 + 15 t / T))) / 2,
+times a factor for some parameters (`FACTORS`); decay and dropout stay for half of training, then fall along half a cosine.
 
 Source  Holzmüller, Grinsztajn, Steinwart 2024, "Better by default", section 3 and appendix A. The decay of a parameter is
     scaled by the square of its rate factor, as in the authors' code, with which the published numbers were made.

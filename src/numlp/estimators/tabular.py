@@ -5,29 +5,70 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
 
-from numlp.callbacks import History
-from numlp.data.columns import Columns, Table
-from numlp.errors import ArgumentError, check_choice, check_count, check_number, check_same_length, check_weight
+from numlp.errors import ArgumentError, check_finite, check_weight
 from numlp.estimators import realmlp
-from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from numlp.estimators.calibration import temperature
+from numlp.estimators.table_model import TableModel
+from numlp.layers import Average, Dense, Layer, Softmax
+from numlp.losses import CrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from numlp.network import Network
-from numlp.training import fit
 
 Array = NDArray[Any]
 
-EFFORTS = {"fast": 17, "default": 256, "best": 256}  # epochs
-FOLDS = 5  # members of effort="best"
 
+class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
+    """Classes from a table of numbers and categories, with gaps: RealMLP with its tuned defaults.
 
-class _Tabular(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What both estimators do: columns to a matrix, a split, networks trained on it, their mean."""
+    The columns are prepared as `numlp.data.columns.Columns` says, fitted to the rows that are trained on; what was fitted is
+    part of the saved model. A fifth of the rows is held out: the epoch with the best accuracy on it is kept, and with it the
+    probabilities are calibrated (one temperature, which is worked into the last layer) and prediction sets are made.
 
-    plan: realmlp.Plan
-    monitor: str
+    Errors  ShapeError, DTypeError, ArgumentError about X, y or a setting.
+    Source  Holzmüller, Grinsztajn, Steinwart 2024 (RealMLP); Guo, Pleiss, Sun, Weinberger 2017 (temperature); Sadinle, Lei,
+        Wasserman 2019 (prediction sets).
+
+    Parameters
+    ----------
+    effort
+        "fast": 17 epochs instead of 256; "best": five networks, each with another fifth held out, and their mean.
+    categorical
+        Names or indices of columns of numbers that are categories; text and truth values always are.
+    hidden_layer_sizes
+        The width of each hidden layer.
+    learning_rate
+        The peak of its schedule; None takes the recipe's 0.04 (0.2 for regression).
+    epochs
+        None takes those of `effort`.
+    batch_size
+        Rows a step, about.
+    validation_fraction
+        The share of rows held out; "best" holds out fifths.
+    class_weight
+        "balanced", or {class: weight}: how much a row of each class counts, in training and in the choice of the epoch. The
+        probabilities are then those of such a balance.
+    random_state
+        Seed of the split, the weights and the order of the rows.
+    n_threads, progress
+        As in `numlp.fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlp.estimators import TabularClassifier
+    >>> X = np.array([[1.5, "red"], [None, "blue"], [0.5, None], [2.5, "red"]] * 25, dtype=object)
+    >>> y = np.array(["a", "b", "b", "a"] * 25)
+    >>> model = TabularClassifier("fast", random_state=0).fit(X, y)
+    >>> model.predict([[2.0, "red"], [0.0, "green"]]).tolist()
+    ['a', 'b']
+    """
+
+    _plan = realmlp.CLASSIFICATION
+    _monitor = "validation_accuracy"
 
     def __init__(
         self,
@@ -39,137 +80,198 @@ class _Tabular(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         epochs: int | None = None,
         batch_size: int = 256,
         validation_fraction: float = 0.2,
+        class_weight: Any = None,
         random_state: Any = None,
         n_threads: int | None = None,
         progress: bool = False,
     ) -> None:
-        self.effort = effort
-        self.categorical = categorical
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.n_threads = n_threads
-        self.progress = progress
-
-    def _fit(self, X: Any, y: Array, n_out: int, sample_weight: Any) -> None:
-        where = f"{type(self).__name__}.fit"
-        check_choice(self.effort, EFFORTS, where, "effort")
-        table = Table(X, where)
-        check_same_length(np.empty((table.shape[0], 1)), y, where)
-        weight = None if sample_weight is None else check_weight(sample_weight, len(y), where)
-        self._rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        self.n_features_in_ = table.shape[1]
-        if table.names is not None:
-            self.feature_names_in_ = np.array(table.names, object)
-        folds = self._folds(len(y), where)
-        self.columns_ = Columns.fit(table, np.concatenate(folds[1:]), self.categorical)
-        matrix = self.columns_.matrix(table, where, np.concatenate(folds))
-        order = np.concatenate(folds)
-        y, weight = y[order], None if weight is None else weight[order]
-        self._train_one(matrix, y, weight, len(folds[0]), n_out)
-
-    def _folds(self, n: int, where: str) -> list[Array]:
-        """Return the rows of the validation part and those of the training part, in random order."""
-        share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
-        if n < 2:
-            raise ArgumentError(f"{where}: X must have at least 2 rows, one to train and one to validate, got {n}")
-        order = self._rng.permutation(n)
-        held = min(max(1, round(share * n)), n - 1)
-        return [order[:held], order[held:]]
-
-    def _train_one(self, x: Array, y: Array, weight: Array | None, held: int, n_out: int) -> None:
-        columns, n = self.columns_, len(x) - held
-        network = realmlp.build(
-            columns.width, columns.n_numbers, columns.coded, n_out, self.hidden_layer_sizes, self.plan, self._loss(y[held:]),
-            self._rng,
-        )  # fmt: skip
-        realmlp.start(network, x[held:])
-        steps = max(1, n // check_count(self.batch_size, "fit", "batch_size"))
-        data = [part if weight is None else (*part, weight[rows]) for rows, part in (
-            (slice(held, None), (x[held:], self._target(y[held:]))), (slice(held), (x[:held], self._target(y[:held])))
-        )]  # fmt: skip
-        self.history_: History = fit(
-            network,
-            data[0],
-            validation=data[1],
-            optimizer=realmlp.optimizer(network, self.learning_rate or self.plan.peak),
-            epochs=self.epochs or EFFORTS[self.effort],
-            batch_size=-(-n // steps),  # a little more than asked for, rather than a last batch of a few rows
-            callbacks=[realmlp.Recipe(self.monitor)],
-            progress=self.progress,
-            n_threads=self.n_threads,
+        super().__init__(
+            effort,
+            categorical=categorical,
+            hidden_layer_sizes=hidden_layer_sizes,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_fraction=validation_fraction,
+            random_state=random_state,
+            n_threads=n_threads,
+            progress=progress,
         )
-        self.network_: Network = network
-        self._calibrate(network.outputs(x[:held], progress=False), y[:held])
-
-    def _outputs(self, X: Any, where: str) -> Array:
-        check_is_fitted(self, "network_")
-        where = f"{type(self).__name__}.{where}"
-        return self.network_.outputs(self.columns_.matrix(Table(X, where), where), progress=False).astype(np.float64)
-
-    def _loss(self, y: Array) -> Loss:
-        raise NotImplementedError
-
-    def _target(self, y: Array) -> Array:
-        raise NotImplementedError
-
-    def _calibrate(self, outputs: Array, y: Array) -> None:
-        raise NotImplementedError
-
-
-class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
-    """Classes from tables."""
-
-    plan = realmlp.CLASSIFICATION
-    monitor = "validation_accuracy"
+        self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit."""
-        self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
-        self._fit(X, labels, len(self.classes_), sample_weight)
+        """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows."""
+        y = np.asarray(y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y.ravel(), return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ArgumentError(f"TabularClassifier.fit: y must have at least 2 classes, got {self.classes_.tolist()}")
+        weight = None if sample_weight is None else check_weight(sample_weight, len(labels), "TabularClassifier.fit")
+        if self.class_weight is not None:
+            own = compute_class_weight(self.class_weight, classes=self.classes_, y=y.ravel())[labels]
+            weight = own if weight is None else weight * own
+        self._fit(X, labels, len(self.classes_), weight, labels)
         return self
 
-    def _loss(self, y: Array) -> Loss:
+    def predict_proba(self, X: Any) -> Array:
+        """Return the calibrated probability of each class of `classes_`, (n, classes)."""
+        return self._probabilities(self._matrix(X, "TabularClassifier.predict_proba"))
+
+    def predict(self, X: Any) -> Array:
+        """Return the likeliest class of each row, (n,)."""
+        return self.classes_[self._probabilities(self._matrix(X, "TabularClassifier.predict")).argmax(axis=1)]
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> Array:
+        """Return for each row the classes that may well be true, as truth values (n, classes).
+
+            {c : 1 - p_c <= s},  s the k-th smallest 1 - p_true of m held out rows,  k = ceil((m + 1) coverage)
+
+        Of new rows of the same kind, at least this share has its true class in its set. (The held out rows also chose the
+        epoch, which makes the true share a little smaller.) A set may be empty where no class is likely.
+        """
+        p = self._probabilities(self._matrix(X, "TabularClassifier.predict_set"))
+        return 1 - p <= self.scores_.quantile(coverage, "TabularClassifier.predict_set")
+
+    def _probabilities(self, matrix: Array) -> Array:
+        return self.network_.predict_proba(matrix, progress=False).astype(np.float64)
+
+    def _score(self, matrix: Array, y: Array, weight: Any) -> float:
+        right = self.classes_[self._probabilities(matrix).argmax(axis=1)] == y
+        return float(np.average(right, weights=weight))
+
+    def _new_loss(self) -> Loss:
         return SoftmaxCrossEntropy(0.1)
 
-    def _target(self, y: Array) -> Array:
-        return y
+    def _mean_loss(self) -> Loss:
+        return CrossEntropy()
 
-    def _calibrate(self, outputs: Array, y: Array) -> None:
-        self.temperature_ = 1.0
+    def _copies(self, network: Network) -> list[Layer]:
+        return [*super()._copies(network), Softmax(network.n_out)]
 
-    def predict(self, X: Any) -> Array:
-        """Predict."""
-        return self.classes_[self._outputs(X, "predict").argmax(axis=1)]
+    def _calibrate(self, network: Network, x: Array, y: Array, weight: Array | None) -> Array:
+        last = network.layers[-1]
+        assert isinstance(last, Dense)
+        divisor = temperature(network.outputs(x, progress=False).astype(np.float64), y, weight)
+        last.W /= divisor
+        last.b /= divisor
+        return 1 - network.predict_proba(x, progress=False)[np.arange(len(y)), y]
+
+    def _target_config(self) -> dict[str, Any]:
+        return {"classes": self.classes_.tolist()}
+
+    def _take_target(self, config: dict[str, Any], n_out: int) -> None:
+        classes = config["classes"]
+        if (
+            not isinstance(classes, list)
+            or len(classes) != n_out
+            or not all(isinstance(c, str | int | float) for c in classes)
+        ):
+            raise ValueError(repr(classes))
+        self.classes_ = np.array(classes)
 
 
-class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
-    """Numbers from tables."""
+class TabularRegressor(RegressorMixin, TableModel):  # type: ignore[misc]
+    """Numbers from a table of numbers and categories, with gaps: RealMLP with its tuned defaults.
 
-    plan = realmlp.REGRESSION
-    monitor = "validation_loss"
+    As `TabularClassifier`; the target is standardized, the epoch with the smallest squared error on the held out rows is
+    kept, and predictions stay within the range of the target in training.
+
+    Parameters
+    ----------
+    effort, categorical, hidden_layer_sizes, learning_rate, epochs, batch_size, validation_fraction, random_state
+        As in `TabularClassifier`.
+    n_threads, progress
+        As in `numlp.fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlp.estimators import TabularRegressor
+    >>> X = np.linspace(0, 1, 200)[:, None]
+    >>> model = TabularRegressor("fast", random_state=0).fit(X, 3 * X[:, 0])
+    >>> model.score(X, 3 * X[:, 0]) > 0.9
+    True
+    """
+
+    _plan = realmlp.REGRESSION
+    _monitor = "validation_loss"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit."""
+        """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows."""
         y = np.asarray(y, np.float64)
-        self._fit(X, y, 1 if y.ndim == 1 else y.shape[1], sample_weight)
+        check_finite(y, "TabularRegressor.fit", "y")
+        weight = None if sample_weight is None else check_weight(sample_weight, len(y), "TabularRegressor.fit")
+        columns = y.reshape(len(y), -1)
+        self._flat = y.ndim == 1
+        self._center, self._range = columns.mean(axis=0), (columns.min(axis=0), columns.max(axis=0))
+        self._unit = np.where(columns.std(axis=0) > 0, columns.std(axis=0), 1.0)
+        self._squares: list[Array] = []
+        self._fit(X, (columns - self._center) / self._unit, columns.shape[1], weight)
+        self._error = self._unit * np.sqrt(np.mean(self._squares, axis=0))
         return self
 
-    def _loss(self, y: Array) -> Loss:
-        self._mean, self._std = y.mean(axis=0), y.std(axis=0)
-        self._low, self._high = y.min(axis=0), y.max(axis=0)
+    def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
+        """Return the numbers, (n,) or (n, outputs); with `return_std`, also how far off they may be, one standard deviation.
+
+        That is the root of the mean squared error on held out rows; with effort="best" the variance between the five
+        networks is added to its square.
+        """
+        matrix = self._matrix(X, "TabularRegressor.predict")
+        y, spread = self._predict(matrix)
+        if not return_std:
+            return y[:, 0] if self._flat else y
+        std = np.sqrt(self._error**2 + spread)
+        return (y[:, 0], std[:, 0]) if self._flat else (y, std)
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
+        """Return an interval for each number, (n, 2) or (n, outputs, 2).
+
+            y +- u r,  r the k-th smallest max_c |y_c - t_c| / u_c of m held out rows, k = ceil((m + 1) coverage)
+
+        u is the target's standard deviation. Of new rows of the same kind, at least this share lies in its intervals, in all
+        outputs at once. (The held out rows also chose the epoch, which makes the true share a little smaller.)
+        """
+        matrix = self._matrix(X, "TabularRegressor.predict_interval")
+        reach = self._unit * self.scores_.quantile(coverage, "TabularRegressor.predict_interval")
+        y = self._predict(matrix)[0]
+        interval = np.stack([y - reach, y + reach], axis=-1)
+        return interval[:, 0] if self._flat else interval
+
+    def _predict(self, matrix: Array) -> tuple[Array, Array]:
+        """Return the numbers in the target's unit, and the variance between the members."""
+        first = self.network_.layers[0]
+        y, spread = np.empty((len(matrix), self.network_.n_out)), np.zeros((len(matrix), self.network_.n_out))
+        for rows, outputs in self.network_.chunks(matrix):
+            y[rows] = outputs
+            if isinstance(first, Average):
+                spread[rows] = np.var(first.outputs, axis=0, dtype=np.float64)
+        return np.clip(y * self._unit + self._center, *self._range), spread * self._unit**2
+
+    def _score(self, matrix: Array, y: Array, weight: Any) -> float:
+        return float(r2_score(y, self._predict(matrix)[0].reshape(y.shape), sample_weight=weight))
+
+    def _new_loss(self) -> Loss:
         return SquaredError()
 
-    def _target(self, y: Array) -> Array:
-        return (y - self._mean) / self._std
+    def _mean_loss(self) -> Loss:
+        return SquaredError()
 
-    def _calibrate(self, outputs: Array, y: Array) -> None:
-        pass
+    def _calibrate(self, network: Network, x: Array, y: Array, weight: Array | None) -> Array:
+        off = network.outputs(x, progress=False) - y
+        self._squares.append(np.average(off**2, axis=0, weights=weight))
+        return np.abs(off).max(axis=1)
 
-    def predict(self, X: Any) -> Array:
-        """Predict."""
-        y = self._outputs(X, "predict")
-        return np.clip(y * self._std + self._mean, self._low, self._high)[:, 0]
+    def _target_config(self) -> dict[str, Any]:
+        numbers = {"center": self._center, "unit": self._unit, "low": self._range[0], "high": self._range[1]}
+        numbers["error"] = self._error
+        return {"flat": self._flat} | {name: array.tolist() for name, array in numbers.items()}
+
+    def _take_target(self, config: dict[str, Any], n_out: int) -> None:
+        names = ("center", "unit", "low", "high", "error")
+        arrays = [np.array(config[name], np.float64) for name in names]
+        if any(array.shape != (n_out,) or not np.isfinite(array).all() for array in arrays) or (
+            n_out > 1 and config["flat"]
+        ):
+            raise ValueError("numbers that do not fit the outputs")
+        self._center, self._unit, low, high, self._error = arrays
+        self._range, self._flat = (low, high), bool(config["flat"])
