@@ -88,9 +88,13 @@ class Table:
             raise DTypeError(f"{self._where}: {self.name(i)} must hold numbers or text, got {kind}")
         if number and not coded:
             return np.asarray(chunks.cast(pa.float64()).to_numpy(), np.float64)
-        plain = chunks.cast(kind) if coded else chunks  # levels of chunks may differ, and may be numbers: all become text
-        found = plain.cast(pa.large_string()).combine_chunks().dictionary_encode()
-        return Labels(found.indices.fill_null(-1).to_numpy(zero_copy_only=False), found.dictionary.to_pylist())
+        known: dict[str, int] = {}
+        codes = []
+        for chunk in (chunks if coded else chunks.cast(pa.large_string()).dictionary_encode()).chunks:  # each its own levels
+            levels = chunk.dictionary.to_pylist()
+            place = [-1 if _is_gap(level) else known.setdefault(_text(level), len(known)) for level in levels]
+            codes.append(np.array([*place, -1])[chunk.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)])
+        return Labels(np.concatenate(codes), list(known))
 
     def _matrix_column(self, i: int) -> Array | Labels:
         values = self._matrix[:, i]
@@ -142,7 +146,9 @@ def _is_float(text: str) -> bool:
 
 
 def _text(cell: Any) -> str:
-    """Return a category's name: 3 and 3.0 are the same one."""
+    """Return a category's name, the same for an array as for a frame: 3 and 3.0 are one, and True is true."""
+    if isinstance(cell, bool | np.bool_):
+        return str(cell).lower()
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 

@@ -24,8 +24,9 @@ from numlp.training import fit
 
 Array = NDArray[Any]
 
-# effort -> epochs (the longest, and one that ends in a valley of its rate) and the number of networks
-EFFORTS = {"fast": (17, 1), "default": (256, 1), "best": (256, 5)}
+EPOCHS = 256
+FAST_EPOCHS, FAST_STEPS = 17, 500  # a small table gets as many epochs as make so many steps
+MEMBERS = {"fast": 1, "default": 1, "best": 5}  # effort -> the number of networks
 
 
 class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -123,7 +124,7 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def _fit(self, X: Any, y: Array, n_out: int, weight: Array | None, strata: Array | None = None) -> None:
         """Fit columns, networks and calibration to a table and a target as the network wants it."""
         where = f"{type(self).__name__}.fit"
-        epochs, members = EFFORTS[check_choice(self.effort, EFFORTS, where, "effort")]
+        members = MEMBERS[check_choice(self.effort, MEMBERS, where, "effort")]
         table = Table(X, where)
         check_same_length(np.empty((table.shape[0], 0)), y, where)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
@@ -140,7 +141,7 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         ends = np.cumsum([0, *map(len, held)])
         for member in range(members):
             inside = slice(ends[member], ends[member + 1])
-            network, history = self._train(x, y, weight, inside, n_out, self.epochs or epochs, rng)
+            network, history = self._train(x, y, weight, inside, n_out, rng)
             outside.append(self._calibrate(network, x[inside], y[inside], None if weight is None else weight[inside]))
             networks.append(network)
             self.histories_.append(history)
@@ -161,7 +162,7 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return [rng.permutation(order[member::members]) for member in range(members)]
 
     def _train(
-        self, x: Array, y: Array, weight: Array | None, held: slice, n_out: int, epochs: int, rng: np.random.Generator
+        self, x: Array, y: Array, weight: Array | None, held: slice, n_out: int, rng: np.random.Generator
     ) -> tuple[Network, History]:
         """Return a network trained on all rows but those in `held`, and chosen among its epochs by these."""
         x_train, y_train = (without(array, held) for array in (x, y))
@@ -184,7 +185,7 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             (x_train, y_train) if weight is None else (x_train, y_train, without(weight, held)),
             validation=(x[held], y[held]) if weight is None else (x[held], y[held], weight[held]),
             optimizer=realmlp.optimizer(network, self.learning_rate or self._plan.peak),
-            epochs=epochs,
+            epochs=self.epochs or (min(EPOCHS, max(FAST_EPOCHS, FAST_STEPS // steps)) if self.effort == "fast" else EPOCHS),
             batch_size=-(-n // steps),  # a few more rows than asked for, rather than a last batch of a few rows
             callbacks=[realmlp.Recipe(self._monitor)],
             progress=self.progress,

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from numlp.errors import ArgumentError, CheckpointError
+from numlp.estimators.calibration import MOST_SCORES, Scores, temperature
+
+
+def drawn(n=4000, classes=3, seed=0):
+    """Return logits, and labels drawn from their softmax."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(n, classes))
+    p = np.exp(logits)
+    p /= p.sum(axis=1, keepdims=True)
+    return logits, (rng.random(n)[:, None] > p.cumsum(axis=1)).sum(axis=1)
+
+
+def test_temperature_undoes_a_factor():
+    logits, labels = drawn()
+    for factor in (0.25, 1.0, 5.0):
+        assert temperature(factor * logits, labels, None) == pytest.approx(factor, rel=0.1)
+
+
+def test_temperature_follows_the_weights():
+    logits, labels = drawn()
+    first = np.arange(len(labels)) < 2000
+    both = np.concatenate([logits[first], 4 * logits[~first]])
+    assert temperature(both, labels, first.astype(float)) == pytest.approx(1, rel=0.1)
+    assert temperature(both, labels, (~first).astype(float)) == pytest.approx(4, rel=0.1)
+    assert temperature(both, labels, np.zeros(len(labels))) == 1
+
+
+def test_temperature_stays_warm_where_all_are_right():
+    logits, labels = np.eye(2)[[0, 1] * 5], np.array([0, 1] * 5)
+    margin = 1 / temperature(logits, labels, None)
+    assert 1 / (1 + np.exp(-margin)) == pytest.approx(1 - 1 / 22, abs=1e-3)  # 1 - e / C, e = 1/11
+
+
+@pytest.mark.parametrize(("coverage", "expected"), [(0.5, 5.0), (0.9, 9.0), (0.05, 1.0), (0.91, np.inf)])
+def test_quantile_is_the_order_statistic_of_the_equation(coverage, expected):
+    assert Scores.of(np.array([3.0, 1, 2, 9, 4, 8, 6, 5, 7])).quantile(coverage, "test") == expected
+
+
+def test_many_scores_are_thinned_to_the_safe_side():
+    values = np.random.default_rng(0).random(7777)
+    scores = Scores.of(values)
+    assert len(scores.values) <= MOST_SCORES
+    for coverage in (0.01, 0.5, 0.9, 0.995):
+        exact = np.sort(values)[int(np.ceil(7778 * coverage)) - 1]
+        assert exact <= scores.quantile(coverage, "test") <= exact + 2e-3
+
+
+def test_new_scores_are_covered_as_often_as_stated():
+    rng = np.random.default_rng(1)
+    hits = [rng.random() <= Scores.of(rng.random(19)).quantile(0.8, "test") for _ in range(4000)]
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.03)
+
+
+def test_scores_survive_a_config_and_wrong_ones_are_refused():
+    scores = Scores.of(np.array([0.3, 0.1, 0.2]))
+    again = Scores.from_config(scores.to_config(), "test")
+    assert again.quantile(0.5, "test") == scores.quantile(0.5, "test") == 0.2
+    for wrong in (None, {}, {"ranks": [1], "values": []}, {"ranks": [2, 1], "values": [1, 2]}, {"ranks": [], "values": []},
+                  {"ranks": [1, 2], "values": [2, 1]}, {"ranks": [1], "values": ["x"]}, {"ranks": [1], "values": [np.nan]}):  # fmt: skip
+        with pytest.raises(CheckpointError, match="^test: scores must be ranks and values in order, got "):
+            Scores.from_config(wrong, "test")
+    for coverage in (0, 1, -1):
+        with pytest.raises(ArgumentError, match="^test: coverage must be a number above 0 and below 1, got "):
+            scores.quantile(coverage, "test")
