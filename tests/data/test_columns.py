@@ -87,7 +87,7 @@ def test_category_of_many_levels_is_coded_behind_everything_else():
 
 def test_rare_levels_beyond_a_thousand_count_as_unknown():
     levels = [f"v{i:04}" for i in range(MOST_LEVELS + 5)]
-    x = objects(["z"] + levels + ["z", "v1004", "v1004"])
+    x = objects(["z", *levels, "z", "v1004", "v1004"])
     columns = fitted(x)
     assert len(columns.parts[0]["levels"]) == MOST_LEVELS and {"z", "v1004"} <= set(columns.parts[0]["levels"])
 
@@ -126,14 +126,15 @@ GOOD = {"kind": "levels", "levels": ["a"], "values": [[0.0], [1.0]]}
     [
         None, [], {}, {"names": None}, {"names": None, "parts": []}, {"names": ["a", "b"], "parts": [GOOD]},
         {"names": [1], "parts": [GOOD]}, {"names": None, "parts": [3]}, {"names": None, "parts": [{"kind": "other"}]},
-        {"names": None, "parts": [GOOD | {"values": [[0.0]]}]}, {"names": None, "parts": [GOOD | {"values": [[0.0], ["x"]]}]},
+        {"names": None, "parts": [GOOD | {"values": [[0.0]]}]},
+        {"names": None, "parts": [GOOD | {"values": [[0.0], ["x"]]}]},
         {"names": None, "parts": [GOOD | {"levels": [None]}]}, {"names": None, "parts": [GOOD | {"values": [[], []]}]},
         {"names": None, "parts": [{"kind": "number", "median": float("nan"), "scale": 1, "gap": None}]},
         {"names": None, "parts": [{"kind": "number", "median": 0, "scale": 1, "gap": [1]}]},
     ],
 )  # fmt: skip
 def test_config_that_no_fit_gives_is_refused(config):
-    with pytest.raises(CheckpointError, match="^test: columns must be those of a fitted table, got "):
+    with pytest.raises(CheckpointError, match=r"^test: columns must be those of a fitted table, got "):
         Columns.from_config(config, "test")
     Columns.from_config({"names": ["a"], "parts": [GOOD]}, "test")
 
@@ -145,7 +146,11 @@ def test_config_that_no_fit_gives_is_refused(config):
         (np.ones((0, 2)), ShapeError, "test: x must have at least 1 row and 1 column, got (0, 2)"),
         (np.ones((2, 1), complex), DTypeError, "test: column 0 must hold numbers or text, got complex128"),
         (np.array([[1.0], [np.inf]]), ArgumentError, "test: column 0 must hold finite numbers or gaps, got inf at row 1"),
-        (SimpleNamespace(tocsr=1), DTypeError, "test: x must be a table or a dense matrix, got a sparse one; use x.toarray()"),
+        (
+            SimpleNamespace(tocsr=1),
+            DTypeError,
+            "test: x must be a table or a dense matrix, got a sparse one; use x.toarray()",
+        ),
     ],
 )
 def test_table_that_cannot_be_taken_says_why(x, error, message):
@@ -156,9 +161,9 @@ def test_table_that_cannot_be_taken_says_why(x, error, message):
 
 def test_table_of_another_width_or_kind_says_what_is_wrong():
     columns = fitted(np.ones((3, 2)))
-    with pytest.raises(ShapeError, match="^test: x must have 2 columns, got 3$"):
+    with pytest.raises(ShapeError, match=r"^test: x must have 2 columns, got 3$"):
         matrix(columns, np.ones((3, 3)))
-    with pytest.raises(DTypeError, match="^test: column 1 must hold numbers, as when it was fitted, got 'blue'$"):
+    with pytest.raises(DTypeError, match=r"^test: column 1 must hold numbers, as when it was fitted, got 'blue'$"):
         matrix(columns, objects([1.0], ["blue"]))
     assert matrix(columns, objects(["1"], ["1"])).tolist() == [[0, 0]]
 
@@ -204,7 +209,7 @@ def test_columns_of_a_frame_are_found_by_name_and_a_wrong_one_is_named(pa):
         wrong = Table(frame.select([0, 1][: len(names)]).rename_columns(names), "test")
         with pytest.raises(ArgumentError, match=f"^test: x must have the columns the model was fitted to, got {got}$"):
             columns.matrix(wrong, "test")
-    with pytest.raises(ArgumentError, match="got 'c' besides$"):
+    with pytest.raises(ArgumentError, match=r"got 'c' besides$"):
         columns.matrix(Table(frame.append_column("c", [[1, 2, 3]]), "test"), "test")
 
 
@@ -212,5 +217,5 @@ def test_frame_of_what_is_no_number_or_text_or_has_a_name_twice_is_refused(pa):
     dates = pa.table({"d": pa.array([1, 2], pa.date32())})
     with pytest.raises(DTypeError, match=r"^test: column 'd' must hold numbers or text, got date32\[day\]$"):
         Columns.fit(Table(dates, "test"), np.arange(2), None)
-    with pytest.raises(ArgumentError, match="^test: x must have each column once, got 'a' twice$"):
+    with pytest.raises(ArgumentError, match=r"^test: x must have each column once, got 'a' twice$"):
         Table(pa.table([[1], [2]], names=["a", "a"]), "test")

@@ -59,10 +59,10 @@ def test_scores_survive_a_config_and_wrong_ones_are_refused():
     scores = Scores.of(np.array([0.3, 0.1, 0.2]))
     again = Scores.from_config(scores.to_config(), "test")
     assert again.quantile(0.5, "test") == scores.quantile(0.5, "test") == 0.2
-    for wrong in (None, {}, {"ranks": [1], "values": []}, {"ranks": [2, 1], "values": [1, 2]}, {"ranks": [], "values": []},
-                  {"ranks": [1, 2], "values": [2, 1]}, {"ranks": [1], "values": ["x"]}, {"ranks": [1], "values": [np.nan]}):  # fmt: skip
-        with pytest.raises(CheckpointError, match="^test: scores must be ranks and values in order, got "):
+    pairs = [([1], []), ([2, 1], [1, 2]), ([], []), ([1, 2], [2, 1]), ([1], ["x"]), ([1], [np.nan])]
+    for wrong in (None, {}, *({"ranks": ranks, "values": values} for ranks, values in pairs)):
+        with pytest.raises(CheckpointError, match=r"^test: scores must be ranks and values in order, got "):
             Scores.from_config(wrong, "test")
     for coverage in (0, 1, -1):
-        with pytest.raises(ArgumentError, match="^test: coverage must be a number above 0 and below 1, got "):
+        with pytest.raises(ArgumentError, match=r"^test: coverage must be a number above 0 and below 1, got "):
             scores.quantile(coverage, "test")

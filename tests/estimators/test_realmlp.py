@@ -60,7 +60,9 @@ def test_optimizer_scales_rates_once_and_decay_by_the_square():
     rate, decay = nl.CosLog4(0.2)(5, 10), 0.02
     shrunk = {name: 1 - net.params[part].max() for name, part in net.arena.slices.items()}
     for end, factor in [("gamma", 36), ("alpha", 0.01), ("0.w", 0.01), ("0.V", 0.01), ("W", 1), ("b", 0)]:
-        for name in (name for name in shrunk if name.endswith(end) and (name.startswith("layers.0.") == end.startswith("0."))):
+        for name in (
+            name for name in shrunk if name.endswith(end) and (name.startswith("layers.0.") == end.startswith("0."))
+        ):
             assert shrunk[name] == pytest.approx(rate * decay * factor, rel=1e-3, abs=1e-7), name
 
 

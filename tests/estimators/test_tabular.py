@@ -156,10 +156,10 @@ def test_model_file_has_everything(name, request, tmp_path):
 def test_model_file_of_something_else_is_refused(classifier, tmp_path):
     path = tmp_path / "model.safetensors"
     classifier.save(path)
-    with pytest.raises(CheckpointError, match="model must be of a TabularRegressor, got 'TabularClassifier'$"):
+    with pytest.raises(CheckpointError, match=r"model must be of a TabularRegressor, got 'TabularClassifier'$"):
         TabularRegressor.load(path)
     nl.save(nl.Network([nl.Dense(4, 2)], rng=0), path)
-    with pytest.raises(CheckpointError, match="model must be of a TabularClassifier, got None$"):
+    with pytest.raises(CheckpointError, match=r"model must be of a TabularClassifier, got None$"):
         TabularClassifier.load(path)
 
 
@@ -238,14 +238,42 @@ def test_estimator_survives_pickle_and_deep_copies(classifier, class_bag):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: TabularClassifier("most").fit(X, WORD), ArgumentError, "TabularClassifier.fit: effort must be one of best, d"),
+        (
+            lambda: TabularClassifier("most").fit(X, WORD),
+            ArgumentError,
+            "TabularClassifier.fit: effort must be one of best, d",
+        ),
         (lambda: TabularClassifier().fit(X, WORD[1:]), ShapeError, "TabularClassifier.fit: x has 400 rows, y has 399"),
-        (lambda: TabularClassifier().fit(X[:1], ["a"]), ArgumentError, "TabularClassifier.fit: y must have at least 2 classes"),
-        (lambda: TabularRegressor().fit(X[:1], [1]), ArgumentError, "TabularRegressor.fit: X must have at least 2 rows, got 1"),
-        (lambda: TabularRegressor("best").fit(X[:3], [1, 2, 3]), ArgumentError, "TabularRegressor.fit: X must have at least 5"),
-        (lambda: TabularRegressor().fit(X[:2], [1, np.nan]), ArgumentError, "TabularRegressor.fit: y must hold finite numbers"),
-        (lambda: TabularRegressor(validation_fraction=1.0).fit(X, NUMBER), ArgumentError, "TabularRegressor.fit: validation_f"),
-        (lambda: TabularRegressor(batch_size=0).fit(X, NUMBER), ArgumentError, "fit: batch_size must be a whole number of at"),
+        (
+            lambda: TabularClassifier().fit(X[:1], ["a"]),
+            ArgumentError,
+            "TabularClassifier.fit: y must have at least 2 classes",
+        ),
+        (
+            lambda: TabularRegressor().fit(X[:1], [1]),
+            ArgumentError,
+            "TabularRegressor.fit: X must have at least 2 rows, got 1",
+        ),
+        (
+            lambda: TabularRegressor("best").fit(X[:3], [1, 2, 3]),
+            ArgumentError,
+            "TabularRegressor.fit: X must have at least 5",
+        ),
+        (
+            lambda: TabularRegressor().fit(X[:2], [1, np.nan]),
+            ArgumentError,
+            "TabularRegressor.fit: y must hold finite numbers",
+        ),
+        (
+            lambda: TabularRegressor(validation_fraction=1.0).fit(X, NUMBER),
+            ArgumentError,
+            "TabularRegressor.fit: validation_f",
+        ),
+        (
+            lambda: TabularRegressor(batch_size=0).fit(X, NUMBER),
+            ArgumentError,
+            "fit: batch_size must be a whole number of at",
+        ),
     ],
 )
 def test_wrong_argument_says_what_is_wrong(call, error, message):
@@ -269,5 +297,7 @@ def test_frame_with_a_renamed_column_names_it(tmp_path):
     model.save(tmp_path / "m.safetensors")
     again = TabularRegressor.load(tmp_path / "m.safetensors")
     assert again.predict(frame.select(["kind", "size"])).tolist() == model.predict(frame).tolist()
-    with pytest.raises(ArgumentError, match="^TabularRegressor.predict: x must have the columns .*, got no 'size' and 'sise'"):
+    with pytest.raises(
+        ArgumentError, match=r"^TabularRegressor.predict: x must have the columns .*, got no 'size' and 'sise'"
+    ):
         again.predict(frame.rename_columns(["sise", "kind"]))

@@ -35,7 +35,8 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
     Parameters
     ----------
     effort
-        "fast": 17 epochs instead of 256, more for a small table; "best": five networks, each with another fifth held out, and their mean.
+        "fast": 17 epochs instead of 256, more for a small table; "best": the mean of five networks, each with another fifth
+        held out.
     categorical
         Names or indices of columns of numbers that are categories; text and truth values always are.
     hidden_layer_sizes
