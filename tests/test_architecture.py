@@ -36,7 +36,7 @@ OUTSIDE = {
     "safetensors": "numlp.checkpoint numlp.verification",
     "sklearn": "numlp.data.digits numlp.estimators",
     "pyarrow": "numlp.data.columns",
-    "scipy": "numlp.activations numlp.optimizers.lbfgs numlp.estimators.calibration",
+    "scipy": "numlp.activations numlp.optimizers.lbfgs numlp.estimators",
     "pooch": "numlp.data",
     "requests": "numlp.data.download",
     "urllib3": "numlp.data.download",

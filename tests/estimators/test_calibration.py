@@ -17,21 +17,31 @@ def drawn(n=4000, classes=3, seed=0):
 def test_temperature_undoes_a_factor():
     logits, labels = drawn()
     for factor in (0.25, 1.0, 5.0):
-        assert temperature(factor * logits, labels, None) == pytest.approx(factor, rel=0.1)
+        found, loss = temperature(factor * logits[None], labels, None)
+        assert found == pytest.approx(factor, rel=0.1)
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        assert loss == pytest.approx(-log_p[np.arange(len(labels)), labels].mean(), rel=0.01)
+
+
+def test_temperature_is_that_of_the_mean_of_the_probabilities():
+    logits, labels = drawn()
+    noise = 3 * np.random.default_rng(1).normal(size=(8, *logits.shape))
+    alone, together = temperature((logits + noise)[:1], labels, None), temperature(logits + noise, labels, None)
+    assert together[0] < 0.8 * alone[0] and together[1] < alone[1]  # a mean of many is less sure by itself
 
 
 def test_temperature_follows_the_weights():
     logits, labels = drawn()
     first = np.arange(len(labels)) < 2000
     both = np.concatenate([logits[first], 4 * logits[~first]])
-    assert temperature(both, labels, first.astype(float)) == pytest.approx(1, rel=0.1)
-    assert temperature(both, labels, (~first).astype(float)) == pytest.approx(4, rel=0.1)
-    assert temperature(both, labels, np.zeros(len(labels))) == 1
+    assert temperature(both[None], labels, first.astype(float))[0] == pytest.approx(1, rel=0.1)
+    assert temperature(both[None], labels, (~first).astype(float))[0] == pytest.approx(4, rel=0.1)
+    assert temperature(both[None], labels, np.zeros(len(labels))) == temperature(both[None], labels, None)
 
 
 def test_temperature_stays_warm_where_all_are_right():
     logits, labels = np.eye(2)[[0, 1] * 5], np.array([0, 1] * 5)
-    margin = 1 / temperature(logits, labels, None)
+    margin = 1 / temperature(logits[None], labels, None)[0]
     assert 1 / (1 + np.exp(-margin)) == pytest.approx(1 - 1 / 22, abs=1e-3)  # 1 - e / C, e = 1/11
 
 

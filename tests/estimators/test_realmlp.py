@@ -81,17 +81,23 @@ def recorded(values, monitor):
         run.history.records.append({monitor: value})
         recipe.on_epoch(run)
     recipe.on_fit_end(run)
-    return run.history.best_epoch, net, rates
+    return run.history.best_epoch, [params[0] for params in recipe.kept], net, rates
 
 
-def test_recipe_keeps_the_last_of_equally_good_epochs():
-    assert recorded([0.5, 0.7, 0.7, 0.6], "validation_accuracy")[0] == 3
-    best, net, _ = recorded([0.5, 0.2, 0.3, 0.2, 0.9], "validation_loss")
-    assert best == 4 and (net.params == 4).all()
+def test_recipe_keeps_the_last_of_equally_good_epochs_of_each_wave():
+    # of 30 epochs, 2 belong to the first wave, 4, 8 and 16 to the others
+    values = [0.5, 0.5] + [0.7, 0.8, 0.7, 0.6] + [0.1] * 8 + [0.9, *[0.2] * 15]
+    assert recorded(values, "validation_accuracy")[:2] == (15, [2, 4, 14, 15])
+    assert recorded(values, "validation_loss")[:2] == (14, [2, 6, 14, 30])
+
+
+def test_recipe_of_few_epochs_keeps_those_there_are():
+    assert recorded([0.5], "validation_loss")[:2] == (1, [1])
+    assert recorded([0.5, np.nan, 0.4], "validation_loss")[1][-1] == 3
 
 
 def test_recipe_lets_dropout_fall_in_the_second_half_and_gives_it_back():
-    _, net, rates = recorded([1.0] * 4, "validation_loss")
+    _, _, net, rates = recorded([1.0] * 4, "validation_loss")
     expected = [1, 1, 1, 1, 1, *((1 + math.cos(math.pi * s)) / 2 for s in (0.25, 0.5, 0.75))]
     np.testing.assert_allclose(rates, 0.15 * np.array(expected))
     assert net.layers[4].rate == 0.15

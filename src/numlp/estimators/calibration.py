@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 
 from numlp.errors import CheckpointError, check_number
 
@@ -16,24 +16,26 @@ MOST_SCORES = 1_000  # that are kept and saved
 _COLDEST, _HOTTEST = 0.05, 20.0
 
 
-def temperature(logits: Array, labels: Array, weight: Array | None) -> float:
-    """Return the T with the smallest mean of -sum_c q_c log softmax(y / T)_c.
+def temperature(logits: Array, labels: Array, weight: Array | None) -> tuple[float, float]:
+    """Return the T with the smallest loss, and that loss, for the logits (members, n, classes) of an ensemble.
+
+        L(T) = -mean_n sum_c q_nc log p_nc,  p_nc = mean_k softmax(y_kn / T)_c                       (1)
 
     q is (1 - e) one-hot + e / C with e = 1 / (n + 1): where no held out row is wrong, probabilities still do not become 0.
 
     Source  Guo, Pleiss, Sun, Weinberger 2017, section 4.2; Platt 1999, section 2.2, for e.
     """
     rows, e = np.arange(len(labels)), 1 / (len(labels) + 1)
-    expected = (1 - e) * logits[rows, labels] + e * logits.mean(axis=1)
+    if weight is not None and not weight.sum() > 0:
+        weight = None
 
     def loss(log_t: float) -> float:
-        cold = math.exp(-log_t)
-        return float(np.average(logsumexp(logits * cold, axis=1) - expected * cold, weights=weight))
+        log_p = log_softmax(logits * math.exp(-log_t), axis=2)
+        log_p = logsumexp(log_p, axis=0) - math.log(len(log_p))
+        return float(-np.average((1 - e) * log_p[rows, labels] + e * log_p.mean(axis=1), weights=weight))
 
-    if weight is not None and not weight.sum() > 0:
-        return 1.0
     found = minimize_scalar(loss, bounds=(math.log(_COLDEST), math.log(_HOTTEST)), method="bounded")
-    return math.exp(found.x)
+    return math.exp(found.x), float(found.fun)
 
 
 class Scores:

@@ -12,14 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from numlp.callbacks import History
 from numlp.checkpoint import load, save
-from numlp.config import from_config, to_config
 from numlp.data.columns import Columns, Table
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number, check_same_length
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
-from numlp.layers import LAYERS, Average, Layer
+from numlp.estimators.members import Members
 from numlp.losses import Loss
-from numlp.network import Network
 from numlp.training import fit
 
 Array = NDArray[Any]
@@ -83,11 +81,12 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return drops
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a model file: the network with columns, target and calibration inside; `numlp.save` says what may fail."""
-        check_is_fitted(self, "network_")
-        extra = {"estimator": type(self).__name__, "columns": self.columns_.to_config(), "scores": self.scores_.to_config()}
-        self.network_.extra = {"table": extra | self._target_config()}
-        save(self.network_, path)
+        """Write a model file: the networks with columns, target and calibration inside; `numlp.save` says what may fail."""
+        check_is_fitted(self, "members_")
+        network = self.members_.to_network()
+        about = {"estimator": type(self).__name__, "columns": self.columns_.to_config(), "scores": self.scores_.to_config()}
+        network.extra = {"table": about | self._target_config()}
+        save(network, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -101,7 +100,7 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         if not isinstance(table, dict) or kind != cls.__name__:
             raise CheckpointError(f"{where}: model must be of a {cls.__name__}, got {repr(kind)[:60]}")
         found = cls()
-        found.network_ = network
+        found.members_ = Members.from_network(network, found._new_loss(), where)
         found.columns_ = Columns.from_config(table.get("columns"), where)
         found.scores_ = Scores.from_config(table.get("scores"), where)
         if found.columns_.width != network.n_in:
@@ -137,16 +136,15 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             self.feature_names_in_ = np.array(table.names, object)
         x = self.columns_.matrix(table, where, order)
         y, weight = y[order], None if weight is None else weight[order]
-        networks, outside, self.histories_ = [], [], []
+        self.histories_: list[History] = []
+        groups, outside = [], []
         ends = np.cumsum([0, *map(len, held)])
-        for member in range(members):
-            inside = slice(ends[member], ends[member + 1])
-            network, history = self._train(x, y, weight, inside, n_out, rng)
-            outside.append(self._calibrate(network, x[inside], y[inside], None if weight is None else weight[inside]))
-            networks.append(network)
-            self.histories_.append(history)
-        self.history_: History = self.histories_[0]
-        self.network_ = networks[0] if members == 1 else self._together(networks)
+        for i in range(members):
+            inside = slice(ends[i], ends[i + 1])
+            group = self._train(x, y, weight, inside, n_out, rng)
+            outside.append(self._calibrate(group, x[inside], y[inside], None if weight is None else weight[inside]))
+            groups.append(group)
+        self.members_ = Members(groups[0].network, [params for group in groups for params in group.params])
         self.scores_ = Scores.of(np.concatenate(outside))
 
     def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
@@ -161,10 +159,8 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             order = order[np.argsort(strata[order], kind="stable")]
         return [rng.permutation(order[member::members]) for member in range(members)]
 
-    def _train(
-        self, x: Array, y: Array, weight: Array | None, held: slice, n_out: int, rng: np.random.Generator
-    ) -> tuple[Network, History]:
-        """Return a network trained on all rows but those in `held`, and chosen among its epochs by these."""
+    def _train(self, x: Array, y: Array, weight: Array | None, held: slice, n_out: int, rng: np.random.Generator) -> Members:
+        """Return a network trained on all rows but those in `held`, at the epoch of each wave that is best on these."""
         x_train, y_train = (without(array, held) for array in (x, y))
         columns = self.columns_
         network = realmlp.build(
@@ -180,6 +176,7 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         realmlp.start(network, x_train)
         n = len(x_train)
         steps = max(1, n // check_count(self.batch_size, "fit", "batch_size"))
+        recipe = realmlp.Recipe(self._monitor)
         history = fit(
             network,
             (x_train, y_train) if weight is None else (x_train, y_train, without(weight, held)),
@@ -187,37 +184,22 @@ class TableModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             optimizer=realmlp.optimizer(network, self.learning_rate or self._plan.peak),
             epochs=self.epochs or (min(EPOCHS, max(FAST_EPOCHS, FAST_STEPS // steps)) if self.effort == "fast" else EPOCHS),
             batch_size=-(-n // steps),  # a few more rows than asked for, rather than a last batch of a few rows
-            callbacks=[realmlp.Recipe(self._monitor)],
+            callbacks=[recipe],
             progress=self.progress,
             n_threads=self.n_threads,
         )
-        return network, history
-
-    def _together(self, networks: Sequence[Network]) -> Network:
-        """Return one network that gives the mean of several."""
-        network = Network([Average([self._copies(each) for each in networks])], loss=self._mean_loss())
-        for member, each in enumerate(networks):
-            for i, values in enumerate(each.arena.values):
-                for name, array in values.items():
-                    network.arena.values[0][f"{member}.{i}.{name}"][...] = array
-        return network
-
-    def _copies(self, network: Network) -> list[Layer]:
-        """Return new layers like those of a network, which give what is to be averaged."""
-        return [from_config(to_config(layer), LAYERS) for layer in network.layers]
+        self.histories_.append(history)
+        return Members(network, recipe.kept)
 
     def _matrix(self, X: Any, where: str) -> Array:
-        check_is_fitted(self, "network_")
+        check_is_fitted(self, "members_")
         return self.columns_.matrix(Table(X, where), where)
 
     def _new_loss(self) -> Loss:
         raise NotImplementedError
 
-    def _mean_loss(self) -> Loss:
-        raise NotImplementedError
-
-    def _calibrate(self, network: Network, x: Array, y: Array, weight: Array | None) -> Array:
-        """Return a score of each held out row, large where the network is far off; may calibrate the network."""
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> Array:
+        """Keep the members that are best together on held out rows; return a score of each row, large if far off."""
         raise NotImplementedError
 
     def _score(self, matrix: Array, y: Array, weight: Any) -> float:
