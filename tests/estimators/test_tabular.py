@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -336,6 +337,14 @@ def test_wrong_argument_says_what_is_wrong(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("model", [TabularClassifier(), TabularRegressor()], ids=["classifier", "regressor"])
+def test_model_that_was_not_fitted_says_so(model, tmp_path):
+    methods = [name for name in ("predict", "predict_proba", "predict_set", "predict_interval") if hasattr(model, name)]
+    for call in (*(getattr(model, name) for name in methods), lambda x: model.save(tmp_path / "m.safetensors")):
+        with pytest.raises(NotFittedError):
+            call(X)
 
 
 def test_wrong_table_at_prediction_says_what_is_wrong(classifier, regressor):

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from numlp.errors import ArgumentError, check_finite, check_weight
+from numlp.errors import ArgumentError, ShapeError, check_finite, check_weight
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import temperature
 from numlp.estimators.members import Members
@@ -104,14 +104,14 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows."""
-        y = np.asarray(y)
+        y = _vector(y, "TabularClassifier.fit")
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y.ravel(), return_inverse=True)
+        self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ArgumentError(f"TabularClassifier.fit: y must have at least 2 classes, got {self.classes_.tolist()}")
         weight = None if sample_weight is None else check_weight(sample_weight, len(labels), "TabularClassifier.fit")
         if self.class_weight is not None:
-            own = compute_class_weight(self.class_weight, classes=self.classes_, y=y.ravel())[labels]
+            own = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[labels]
             weight = own if weight is None else weight * own
         self._fit(X, labels, len(self.classes_), weight, labels)
         return self
@@ -122,7 +122,8 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Return the likeliest class of each row, (n,)."""
-        return self.classes_[self._probabilities(self._matrix(X, "TabularClassifier.predict")).argmax(axis=1)]
+        p = self._probabilities(self._matrix(X, "TabularClassifier.predict"))
+        return self.classes_[p.argmax(axis=1)]
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> Array:
         """Return for each row the classes that may well be true, as truth values (n, classes).
@@ -196,7 +197,7 @@ class TabularRegressor(RegressorMixin, TableModel):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows."""
-        y = np.asarray(y, np.float64)
+        y = _vector(y, "TabularRegressor.fit", columns=True).astype(np.float64)
         check_finite(y, "TabularRegressor.fit", "y")
         weight = None if sample_weight is None else check_weight(sample_weight, len(y), "TabularRegressor.fit")
         columns = y.reshape(len(y), -1)
@@ -273,3 +274,14 @@ class TabularRegressor(RegressorMixin, TableModel):  # type: ignore[misc]
             raise ValueError("numbers that do not fit the outputs")
         self._center, self._unit, low, high, self._error = arrays
         self._range, self._flat = (low, high), bool(config["flat"])
+
+
+def _vector(y: Any, where: str, columns: bool = False) -> Array:
+    """Return y as an array (n,), or also (n, outputs) if it may have `columns`."""
+    y = np.asarray(y)
+    if y.ndim not in ((1, 2) if columns else (1,)):
+        expected = "(n,) or (n, outputs)" if columns else "(n,)"
+        raise ShapeError(
+            f"{where}: y must have shape {expected}, got {'None' if y.dtype == object and not y.ndim else y.shape}"
+        )
+    return y
