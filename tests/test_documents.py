@@ -12,7 +12,15 @@ from numlp.cli import app
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/results.md", "docs/catalogue.md")
+DOCUMENTS = (
+    *READMES,
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/results.md",
+    "docs/catalogue.md",
+    "docs/tables.md",
+)
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -27,6 +35,14 @@ def test_python_of_a_readme_runs(document: str, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     assert "'accuracy': 0.9" in process.stdout and "dW0" in process.stdout
     assert (tmp_path / "digits.safetensors").exists()
+
+
+def test_python_of_the_guide_to_tables_runs(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    code = "\n".join(blocks("docs/tables.md", "python"))
+    process = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "R2 0.9" in process.stdout and "'size': " in process.stdout
 
 
 def test_readmes_have_the_same_code_and_commands() -> None:
