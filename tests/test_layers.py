@@ -604,3 +604,29 @@ def test_residual_refuses_what_its_first_layer_refuses():
     assert network.predict(np.array([[2, 0.5]])).shape == (1, 2)
     with pytest.raises(ArgumentError, match=r"^predict: .* got 3 at row 1"):
         network.predict(np.array([[2, 0.5], [3, 0.5]]))
+
+
+def test_periodic_starts_with_slow_waves_of_any_phase():
+    layer = nl.Periodic(500, waves=16, sigma=0.2)
+    nl.Network([layer], rng=0)
+    np.testing.assert_allclose((layer.w.mean(), layer.w.std()), (0, 0.2), atol=0.01)
+    for values, limit in ((layer.b, np.pi), (layer.V, 0.25), (layer.c, 0.25)):
+        np.testing.assert_allclose((values.min(), values.max()), (-limit, limit), rtol=0.01)
+        np.testing.assert_allclose(values.std(), limit / np.sqrt(3), rtol=0.03)
+
+
+def test_periodic_takes_at_most_the_columns_there_are():
+    with pytest.raises(ArgumentError, match=r"^Periodic: columns must be a whole number from 1 to 3, got 4$"):
+        nl.Periodic(3, columns=4)
+    assert nl.Periodic(3).columns == 3 and nl.Periodic(3).n_out == 12
+
+
+def test_average_keeps_what_each_stack_gave_and_hands_on_checks():
+    layer = nl.Average([[nl.Embedding(2, {0: (3, 1)})], [nl.Scale(2)]])
+    network = nl.Network([layer], rng=0, dtype=np.float64)
+    x = np.array([[2.0, 7.0]])
+    y = network.forward(x)
+    np.testing.assert_allclose(layer.outputs, [[[7, layer.stacks[0][0].table0[2, 0]]], [[2, 7]]])
+    np.testing.assert_allclose(y, np.mean(layer.outputs, axis=0))
+    with pytest.raises(ArgumentError, match=r"^predict: column 0 of x must hold whole numbers 0..2, got 3 at row 0"):
+        network.predict([[3.0, 0.0]])
