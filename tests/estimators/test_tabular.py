@@ -14,7 +14,8 @@ from sklearn.preprocessing import FunctionTransformer
 import numlp as nl
 from numlp.data.columns import Table
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
-from numlp.estimators import TabularClassifier, TabularRegressor
+from numlp.estimators import TabularClassifier, TabularRegressor, table_model
+from numlp.estimators.table_model import halves
 
 SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
 
@@ -96,9 +97,9 @@ def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
 
 def test_members_before_the_best_together_are_left_out():
     model, y = TabularRegressor(), np.zeros((4, 1))
-    model._squares = []
     members = SimpleNamespace(params=["a", "b", "c"], outputs=lambda x: iter([y + 9, y + 1, y - 1.5]))
-    assert model._calibrate(members, y, y, None).tolist() == [0.25] * 4 and members.params == ["b", "c"]
+    model._calibrate(members, y, y, None)
+    assert members.params == ["b", "c"]
     model, labels = TabularClassifier(), np.array([0, 1, 1, 0])
     right = np.eye(2)[labels]
     members = SimpleNamespace(params=["a", "b"], outputs=lambda x: iter([-right, right]), scale_outputs=lambda factor: None)
@@ -114,12 +115,31 @@ def test_members_hold_out_each_row_once_and_classes_evenly():
     assert [np.bincount(labels[rows]).tolist() for rows in held] == [[8, 2]] * 5
 
 
+def test_rows_that_judge_had_no_say_in_the_choice():
+    assert halves(10, 30) == (slice(10, 30), slice(15, 30), slice(10, 15))
+    assert halves(0, 7) == (slice(0, 7), slice(0, 7), slice(0, 7))
+
+
+@pytest.mark.parametrize("effort", ["default", "best"])
+def test_rows_held_out_are_not_trained_on(effort, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(100, 1))
+    calls = []
+    fit = table_model.fit
+    monkeypatch.setattr(table_model, "fit", lambda *given, **named: calls.append((given, named)) or fit(*given, **named))
+    TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.ones(100))
+    assert len(calls) == (5 if effort == "best" else 1)
+    for (_, train), named in calls:
+        inside, chosen = (set(part[1][:, 0]) for part in (train, named["validation"]))
+        assert (len(inside), len(chosen), len(inside & chosen)) == (80, 15, 0)
+        assert [len(part) for part in train] == [80] * 3
+
+
 def test_columns_are_fitted_to_the_rows_that_are_trained_on():
-    x = np.arange(100.0)[:, None]
+    x = np.random.default_rng(0).normal(size=(100, 1))
     model = TabularRegressor(**SMALL | {"epochs": 1}).fit(x, x[:, 0])
     rng = np.random.default_rng(np.random.RandomState(0).randint(2**31))
     inside = rng.permutation(100)[20:]
-    assert model.columns_.parts[0]["median"] == np.median(inside)
+    assert model.columns_.parts[0]["median"] == np.median(x[inside]) != np.median(x)
 
 
 def test_sets_and_intervals_cover_as_often_as_stated(classifier, regressor, bag, class_bag):

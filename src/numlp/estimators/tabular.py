@@ -27,8 +27,8 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
     The columns are prepared as `numlp.data.columns.Columns` says, fitted to the rows that are trained on; what was fitted is
     part of the saved model. A fifth of the rows is held out. The rate of training goes up and down in four waves: of each,
     the epoch with the best accuracy on the held out rows is kept, and the prediction is the mean of the last ones, as many
-    as are best together on these rows. They also calibrate the probabilities (one temperature, worked into the last layer)
-    and the prediction sets.
+    as are best together on these rows. They also calibrate the probabilities (one temperature, worked into the last layer);
+    a quarter of them is kept from all this, for the prediction sets.
 
     Errors  ShapeError, DTypeError, ArgumentError about X, y or a setting.
     Source  Holzmüller, Grinsztajn, Steinwart 2024 (RealMLP); Huang, Li, Pleiss et al. 2017 (mean of the waves); Guo, Pleiss,
@@ -130,15 +130,14 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
 
             {c : 1 - p_c <= s},  s the k-th smallest 1 - p_true of m held out rows,  k = ceil((m + 1) coverage)
 
-        Of new rows of the same kind, at least this share has its true class in its set. (The held out rows also chose the
-        epoch, which makes the true share a little smaller.) A set may be empty where no class is likely.
+        Of new rows of the same kind, at least this share has its true class in its set. The m rows are a quarter of those
+        held out, and had no say in the choice of the epochs. A set may be empty where no class is likely.
         """
         p = self._probabilities(self._matrix(X, "TabularClassifier.predict_set"))
         return 1 - p <= self.scores_.quantile(coverage, "TabularClassifier.predict_set")
 
     def _probabilities(self, matrix: Array) -> Array:
-        p: Array = sum(softmax(outputs.astype(np.float64), axis=1) for outputs in self.members_.outputs(matrix))
-        return p / len(self.members_)
+        return mean_softmax(self.members_, matrix)
 
     def _score(self, matrix: Array, y: Array, weight: Any) -> float:
         right = self.classes_[self._probabilities(matrix).argmax(axis=1)] == y
@@ -147,13 +146,15 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
     def _new_loss(self) -> Loss:
         return SoftmaxCrossEntropy(0.1)
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> Array:
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> None:
         logits = np.array(list(members.outputs(x)), np.float64)
         found = [temperature(logits[first:], y, weight) for first in range(len(logits))]
         first = min(range(len(logits)), key=lambda k: found[k][1])
         members.params = members.params[first:]
         members.scale_outputs(1 / found[first][0])
-        return 1 - softmax(logits[first:] / found[first][0], axis=2).mean(axis=0)[np.arange(len(y)), y]
+
+    def _judge(self, members: Members, x: Array, y: Array) -> Array:
+        return 1 - mean_softmax(members, x)[np.arange(len(y)), y]
 
     def _target_config(self) -> dict[str, Any]:
         return {"classes": self.classes_.tolist()}
@@ -228,7 +229,7 @@ class TabularRegressor(RegressorMixin, TableModel):  # type: ignore[misc]
             y +- u r,  r the k-th smallest max_c |y_c - t_c| / u_c of m held out rows, k = ceil((m + 1) coverage)
 
         u is the target's standard deviation. Of new rows of the same kind, at least this share lies in its intervals, in all
-        outputs at once. (The held out rows also chose the epoch, which makes the true share a little smaller.)
+        outputs at once. The m rows are a quarter of those held out, and had no say in the choice of the epochs.
         """
         matrix = self._matrix(X, "TabularRegressor.predict_interval")
         reach = self._unit * self.scores_.quantile(coverage, "TabularRegressor.predict_interval")
@@ -251,14 +252,16 @@ class TabularRegressor(RegressorMixin, TableModel):  # type: ignore[misc]
     def _new_loss(self) -> Loss:
         return SquaredError()
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> Array:
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> None:
         outputs = np.array(list(members.outputs(x)), np.float64)
-        off = [outputs[first:].mean(axis=0) - y for first in range(len(outputs))]
-        squares = [np.average(each**2, axis=0, weights=weight) for each in off]
-        first = min(range(len(outputs)), key=lambda k: squares[k].sum())
-        members.params = members.params[first:]
-        self._squares.append(squares[first])
-        return np.abs(off[first]).max(axis=1)
+        squares = [(outputs[first:].mean(axis=0) - y) ** 2 for first in range(len(outputs))]
+        losses = [np.average(each, axis=0, weights=weight).sum() for each in squares]
+        members.params = members.params[losses.index(min(losses)) :]
+
+    def _judge(self, members: Members, x: Array, y: Array) -> Array:
+        off = np.mean([outputs.astype(np.float64) for outputs in members.outputs(x)], axis=0) - y
+        self._squares.append(np.mean(off**2, axis=0))
+        return np.abs(off).max(axis=1)
 
     def _target_config(self) -> dict[str, Any]:
         numbers = {"center": self._center, "unit": self._unit, "low": self._range[0], "high": self._range[1]}
@@ -274,6 +277,12 @@ class TabularRegressor(RegressorMixin, TableModel):  # type: ignore[misc]
             raise ValueError("numbers that do not fit the outputs")
         self._center, self._unit, low, high, self._error = arrays
         self._range, self._flat = (low, high), bool(config["flat"])
+
+
+def mean_softmax(members: Members, x: Array) -> Array:
+    """Return the mean of the members' probabilities, (n, classes)."""
+    p: Array = sum(softmax(outputs.astype(np.float64), axis=1) for outputs in members.outputs(x))
+    return p / len(members)
 
 
 def _vector(y: Any, where: str, columns: bool = False) -> Array:
