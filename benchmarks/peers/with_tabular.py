@@ -4,6 +4,7 @@ import csv
 import gzip
 import importlib
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -115,7 +116,8 @@ def pytabkit(split: Split, regression: bool, seed: int) -> Array:
         for frame in frames:
             frame[i] = frame[i].astype("category") if category else frame[i].astype("float32").fillna(median)
     model = RealMLP_TD_Regressor if regression else RealMLP_TD_Classifier
-    return np.asarray(model(random_state=seed, device="cpu", verbosity=0).fit(frames[0], y).predict(frames[1]))
+    chosen = model(random_state=seed, device="cpu", verbosity=0, n_threads=len(os.sched_getaffinity(0)))
+    return np.asarray(chosen.fit(frames[0], y).predict(frames[1]))
 
 
 MODELS: dict[str, Callable[[Split, bool, int], Array]] = {
