@@ -37,7 +37,7 @@ class TabularClassifier(ClassifierMixin, TableModel):  # type: ignore[misc]
     Parameters
     ----------
     effort
-        "fast": 17 epochs instead of 256, more for a small table; "best": the mean of five networks, each with another fifth
+        "fast": 25 epochs instead of 256, more for a small table; "best": the mean of five networks, each with another fifth
         held out.
     categorical
         Names or indices of columns of numbers that are categories; text and truth values always are.
