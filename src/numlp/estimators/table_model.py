@@ -23,10 +23,8 @@ from numlp.training import fit
 Array = NDArray[Any]
 
 EPOCHS = 256
-FAST_EPOCHS, FAST_STEPS = (
-    25,
-    500,
-)  # about the time of a plain network; a small table gets as many epochs as make so many steps
+# about the time of a plain network; a small table gets as many epochs as make so many steps
+FAST_EPOCHS, FAST_STEPS = 25, 500
 _FEW = 8  # held out rows that are too few to be parted
 MEMBERS = {"fast": 1, "default": 1, "best": 5}  # effort -> the number of networks
 
