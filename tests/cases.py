@@ -282,6 +282,13 @@ def _torch_embedding(torch: Any, x: Any, v: Options, training: bool, columns: An
     return torch.cat([x[:, others], *vectors], 1) + 0 * x.sum()  # a gradient for x, even if all columns are coded
 
 
+def _torch_periodic(torch: Any, x: Any, v: Options, training: bool, columns: Any = None, **options: Any) -> Any:
+    I = len(v["w"])  # noqa: E741
+    cosines = torch.cos(2 * math.pi * x[:, :I, None] * v["w"] + v["b"])
+    outputs = torch.einsum("nik,idk->nid", cosines, v["V"]) + v["c"]
+    return torch.cat([torch.cat([outputs, x[:, :I, None]], 2).flatten(1), x[:, I:]], 1)
+
+
 # what stands inside a Residual, by the name of the case
 STACKS: dict[str, tuple[tuple[str, Options], ...]] = {
     "dense": (("Dense", {"activation": "gelu"}), ("Dense", {"activation": "identity"})),
@@ -328,6 +335,34 @@ def _torch_residual(torch: Any, x: Any, v: Options, training: bool, stack: str) 
     for i, (name, options) in enumerate(STACKS[stack]):
         y = LAYER_CASES[name].oracle(torch, y, _within(v, i), training, **options)  # type: ignore[misc]
     return x + y
+
+
+def _make_average(n_in: int, stacks: tuple[str, ...]) -> Layer:
+    return nl.Average([_make_residual(n_in, stack).layers for stack in stacks])  # type: ignore[attr-defined]
+
+
+def _average(x: Array, v: Options, training: bool, stacks: tuple[str, ...]) -> Array:
+    outputs = [_stack_inputs(x, _within(v, k), training, stack)[-1] for k, stack in enumerate(stacks)]
+    return np.mean(outputs, axis=0)
+
+
+def _average_backward(dy: Array, x: Array, v: Options, stacks: tuple[str, ...]) -> dict[str, Array]:
+    gradients: dict[str, Array] = {"x": np.zeros(x.shape)}
+    for k, stack in enumerate(stacks):
+        found = _residual_backward(dy / len(stacks), x, _within(v, k), stack)
+        gradients["x"] += found.pop("x") - dy / len(stacks)  # there is no way around the stack here
+        gradients |= {f"{k}.{key}": gradient for key, gradient in found.items()}
+    return gradients
+
+
+def _average_state(x: Array, v: Options, stacks: tuple[str, ...]) -> dict[str, Array]:
+    states = [_residual_state(x, _within(v, k), stack) for k, stack in enumerate(stacks)]
+    return {f"{k}.{key}": array for k, state in enumerate(states) for key, array in state.items()}
+
+
+def _torch_average(torch: Any, x: Any, v: Options, training: bool, stacks: tuple[str, ...]) -> Any:
+    outputs = [_torch_residual(torch, x, _within(v, k), training, stack) - x for k, stack in enumerate(stacks)]
+    return torch.stack(outputs).mean(0)
 
 
 def _batch_norm(x: Array, v: Options, training: bool, momentum: float = 0.1, epsilon: float = 1e-5) -> Array:
@@ -460,6 +495,22 @@ LAYER_CASES = {
         trains_differently=True,
         least_rows=2,
         make=_make_residual,
+    ),
+    "Average": LayerCase(
+        forward=_average,
+        backward=_average_backward,
+        oracle=_torch_average,
+        options=({"stacks": ("dense", "norm")}, {"stacks": ("nested",)}),
+        state=_average_state,
+        trains_differently=True,
+        least_rows=2,
+        make=_make_average,
+    ),
+    "Periodic": LayerCase(
+        forward=lambda x, v, training, **options: naive.periodic(x, v["w"], v["b"], v["V"], v["c"]),
+        backward=lambda dy, x, v, **options: naive.periodic_backward(dy, x, v["w"], v["b"], v["V"]),
+        oracle=_torch_periodic,
+        options=({}, {"columns": 1, "waves": 5, "size": 1, "sigma": 1 / 3}),
     ),
     "Embedding": LayerCase(
         forward=lambda x, v, training, columns: naive.embedding(x, _tables(v, columns)),

@@ -484,6 +484,40 @@ def parametric_backward(dy: Array, through: Array, x: Array, fx: Array, alpha: A
     return {"x": dx, "alpha": dalpha}
 
 
+def periodic(x: Array, w: Array, b: Array, V: Array, c: Array) -> Array:
+    """y = (sum_k V_dk cos(2 pi w_k x + b_k) + c_d for each d, x) for each waved column, then the other columns."""
+    n_waved, size, n_waves = V.shape
+    y = np.zeros((len(x), x.shape[1] + n_waved * size))
+    for n in range(len(x)):
+        row: list[float] = []
+        for i in range(n_waved):
+            cosines = [math.cos(2 * math.pi * w[i, k] * x[n, i] + b[i, k]) for k in range(n_waves)]
+            row += [c[i, d] + math.fsum(V[i, d, k] * cosines[k] for k in range(n_waves)) for d in range(size)]
+            row.append(float(x[n, i]))
+        y[n] = [*row, *x[n, n_waved:]]
+    return y
+
+
+def periodic_backward(dy: Array, x: Array, w: Array, b: Array, V: Array) -> dict[str, Array]:
+    """The chain rule for each wave by itself."""
+    n_waved, size, n_waves = V.shape
+    found = {"x": np.zeros(x.shape), "w": 0 * w, "b": 0 * b, "V": 0 * V, "c": np.zeros((n_waved, size))}
+    for n in range(len(x)):
+        for i in range(n_waved):
+            start = i * (size + 1)
+            for d, k in np.ndindex(size, n_waves):
+                angle = 2 * math.pi * w[i, k] * x[n, i] + b[i, k]
+                dangle = -dy[n, start + d] * V[i, d, k] * math.sin(angle)
+                found["V"][i, d, k] += dy[n, start + d] * math.cos(angle)
+                found["w"][i, k] += 2 * math.pi * dangle * x[n, i]
+                found["b"][i, k] += dangle
+                found["x"][n, i] += 2 * math.pi * dangle * w[i, k]
+            found["c"][i] += dy[n, start : start + size]
+            found["x"][n, i] += dy[n, start + size]
+        found["x"][n, n_waved:] = dy[n, n_waved * (size + 1) :]
+    return found
+
+
 def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
     """y_no = gamma_o (x_no - mean_n) / sqrt(variance_n + e) + beta_o: Ba, Kiros, Hinton 2016, eq. 3."""
     y = np.zeros(x.shape)

@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import pickle
@@ -38,9 +39,18 @@ def test_model_comes_back_exactly(dtype: str, tmp_path: Path) -> None:
     assert back.params.tobytes() == net.params.tobytes() and back.state.tobytes() == net.state.tobytes()
     assert back.to_config() == net.to_config()
     assert back.class_names == ("cat", "dog", "Füchsin")
-    assert back.metrics == {"test": {"loss": 1.25, "accuracy": 0.5}}
+    assert back.metrics == {"test": {"loss": 1.25, "accuracy": 0.5}} and back.extra == {}
     x = np.random.default_rng(2).integers(0, 256, size=(10, 6), dtype=np.uint8)
     assert back.predict_proba(x).tobytes() == net.predict_proba(x).tobytes()
+
+
+def test_model_takes_along_what_is_extra(tmp_path: Path) -> None:
+    net = trained()
+    nl.save(net, tmp_path / "plain.safetensors")
+    net.extra = {"table": {"names": ["size", "Größe"], "median": 0.1 + 0.2, "gap": None}}
+    nl.save(net, tmp_path / "extra.safetensors")
+    assert nl.load(tmp_path / "extra.safetensors").extra == net.extra == copy.deepcopy(net).extra
+    assert b'"extra"' not in (tmp_path / "plain.safetensors").read_bytes().replace(b"\\", b"")
 
 
 def test_model_file_holds_what_it_should(tmp_path: Path) -> None:
@@ -223,6 +233,7 @@ WRONG = {
         "architecture must have at most 2,000 parts, got 2,001",
     ),
     "metrics no object": (model_bytes(metrics=[1]), r"metrics must be an object, got \[1\]"),
+    "extra no object": (model_bytes(extra=[1]), r"extra must be an object, got \[1\]"),
     "format no number": (model_bytes(format="x" * 999), "format must be 1, got 'x{59}; a newer numlp may be needed"),
     "class names": (model_bytes(network=config(class_names=["a"])), "class_names must have 2 names"),
 }

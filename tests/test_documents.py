@@ -23,6 +23,7 @@ DOCUMENTS = (
     "docs/checkpoints.md",
     "docs/diagnosis.md",
     "docs/estimators.md",
+    "docs/tables.md",
 )
 
 
@@ -43,6 +44,14 @@ def test_python_of_a_readme_runs(document: str, tmp_path: Path) -> None:
 def test_python_of_the_page_on_checkpoints_runs(tmp_path: Path) -> None:
     code = "\n".join(blocks("docs/checkpoints.md", "python"))
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+
+
+def test_python_of_the_guide_to_tables_runs(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    code = "\n".join(blocks("docs/tables.md", "python"))
+    process = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "R2 0.9" in process.stdout and "'size': " in process.stdout
 
 
 def test_readmes_have_the_same_code_and_commands() -> None:

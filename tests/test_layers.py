@@ -30,6 +30,8 @@ from numlp.layers import LAYERS
         (nl.Scale(128), "Scale(128)"),
         (nl.Standardize(128), "Standardize(128)"),
         (nl.Embedding(5, {0: (7, 3)}), "Embedding(5 -> 7)"),
+        (nl.Periodic(5, columns=2), "Periodic(5 -> 11)"),
+        (nl.Average([[nl.Dense(3, 2)], [nl.Scale(3), nl.Dense(3, 2)]]), "Average(2 x 3 -> 2)"),
         (nl.Residual([nl.LayerNorm(8), nl.Dense(8, 8, "silu")]), "Residual(LayerNorm(8), Dense(8 -> 8, silu))"),
     ],
 )
@@ -98,6 +100,18 @@ def test_layer_shows_its_sizes(layer, text):
             lambda: nl.Embedding(3, {0: (0, 2)}),
             ArgumentError,
             "Embedding: cardinality must be a whole number of at least 1, got 0",
+        ),
+        (lambda: nl.Average([]), ArgumentError, "Average: stacks must hold at least 1 stack, got none"),
+        (lambda: nl.Average([nl.Scale(3)]), DTypeError, "Average: stacks must be a list of lists of layers, got [Scale(3)]"),
+        (
+            lambda: nl.Average([[nl.Scale(3)], [nl.Dense(3, 2)]]),
+            ShapeError,
+            "Average: stack 1 must have the inputs and outputs of stack 0, (3, 3), got (3, 2)",
+        ),
+        (
+            lambda: nl.Average([[nl.Scale(3)]] * 2),
+            ArgumentError,
+            "Average: a layer must belong to one stack, got one in two; build a new layer",
         ),
         (lambda: nl.Residual([]), ArgumentError, "Residual: layers must hold at least 1 layer, got none"),
         (lambda: nl.Residual(["Dense"]), DTypeError, "Residual: layer 0 must be a Layer, got 'Dense'"),
@@ -566,7 +580,8 @@ def test_new_layers_are_explained_with_right_gradients(capsys):
         nl.AlphaDropout(4, 0.2),
         nl.RMSNorm(4),
         nl.PReLU(4),
-        nl.Dense(4, 2),
+        nl.Periodic(4, columns=2, waves=3, size=1),
+        nl.Dense(6, 2),
     ]
     network = nl.Network(layers, rng=0)
     nl.explain_step(network, nl.SoftmaxCrossEntropy(), np.array([[1, 0.5, -1], [3, 0.1, 2.0]]), np.array([0, 1]))
@@ -589,3 +604,29 @@ def test_residual_refuses_what_its_first_layer_refuses():
     assert network.predict(np.array([[2, 0.5]])).shape == (1, 2)
     with pytest.raises(ArgumentError, match=r"^predict: .* got 3 at row 1"):
         network.predict(np.array([[2, 0.5], [3, 0.5]]))
+
+
+def test_periodic_starts_with_slow_waves_of_any_phase():
+    layer = nl.Periodic(500, waves=16, sigma=0.2)
+    nl.Network([layer], rng=0)
+    np.testing.assert_allclose((layer.w.mean(), layer.w.std()), (0, 0.2), atol=0.01)
+    for values, limit in ((layer.b, np.pi), (layer.V, 0.25), (layer.c, 0.25)):
+        np.testing.assert_allclose((values.min(), values.max()), (-limit, limit), rtol=0.01)
+        np.testing.assert_allclose(values.std(), limit / np.sqrt(3), rtol=0.03)
+
+
+def test_periodic_takes_at_most_the_columns_there_are():
+    with pytest.raises(ArgumentError, match=r"^Periodic: columns must be a whole number from 1 to 3, got 4$"):
+        nl.Periodic(3, columns=4)
+    assert nl.Periodic(3).columns == 3 and nl.Periodic(3).n_out == 12
+
+
+def test_average_keeps_what_each_stack_gave_and_hands_on_checks():
+    layer = nl.Average([[nl.Embedding(2, {0: (3, 1)})], [nl.Scale(2)]])
+    network = nl.Network([layer], rng=0, dtype=np.float64)
+    x = np.array([[2.0, 7.0]])
+    y = network.forward(x)
+    np.testing.assert_allclose(layer.outputs, [[[7, layer.stacks[0][0].table0[2, 0]]], [[2, 7]]])
+    np.testing.assert_allclose(y, np.mean(layer.outputs, axis=0))
+    with pytest.raises(ArgumentError, match=r"^predict: column 0 of x must hold whole numbers 0..2, got 3 at row 0"):
+        network.predict([[3.0, 0.0]])

@@ -1,7 +1,7 @@
 """Activations by name: how to apply one, how to go back through it, how to draw weights before it.
 
-The first five are kernels. The others are written here, block of rows by block of rows, so that a temporary is never as
-large as a batch; where a number underflows, zero is what is meant.
+The first five, selu and mish are kernels. The others are written here, block of rows by block of rows, so that a temporary
+is never as large as a batch; where a number underflows, zero is what is meant.
 """
 
 import math
@@ -19,8 +19,6 @@ Array = NDArray[Any]
 _BLOCK = 2_048  # numbers: up to seven temporaries of this size stay in the first-level cache
 
 LEAK = 0.01
-SELU_SCALE = 1.0507009873554804934193349852946  # Klambauer et al. 2017, eq. 14: mean 0 and variance 1 are a fixed point
-SELU_ALPHA = 1.6732632423543772848170429916717
 TANH_CUBIC = 0.044715  # Hendrycks, Gimpel 2016
 
 
@@ -79,25 +77,6 @@ def _elu_backward(dy: Array, y: Array, out: Array) -> None:
     """dz = dy (1 + min(y, 0)): left of zero exp z = y + 1."""
     for rows in blocks(y.shape, _BLOCK):
         np.multiply(dy[rows], 1 + np.minimum(y[rows], 0), out=out[rows])
-
-
-@np.errstate(under="ignore")
-def _selu(z: Array, out: Array) -> None:
-    """y = s (max(z, 0) + a (exp(min(z, 0)) - 1)), s = 1.0507..., a = 1.6732... (Klambauer et al. 2017)."""
-    for rows in blocks(z.shape, _BLOCK):
-        below = SELU_ALPHA * np.expm1(np.minimum(z[rows], 0))
-        np.maximum(z[rows], 0, out=out[rows])
-        out[rows] += below
-        out[rows] *= SELU_SCALE
-
-
-@np.errstate(under="ignore")
-def _selu_backward(dy: Array, y: Array, out: Array) -> None:
-    """dz = s dy if y > 0, else dy (y + s a)."""
-    for rows in blocks(y.shape, _BLOCK):
-        slope = np.minimum(y[rows], 0) + SELU_SCALE * SELU_ALPHA
-        slope -= (y[rows] > 0) * dy.dtype.type(SELU_SCALE * SELU_ALPHA - SELU_SCALE)
-        np.multiply(dy[rows], slope, out=out[rows])
 
 
 @np.errstate(under="ignore")
@@ -168,21 +147,6 @@ def _silu_backward(dy: Array, z: Array, out: Array) -> None:
     for rows in blocks(z.shape, _BLOCK):
         s = _logistic(z[rows])
         np.multiply(dy[rows], s * (1 + z[rows] * (1 - s)), out=out[rows])
-
-
-@np.errstate(under="ignore")
-def _mish(z: Array, out: Array) -> None:
-    """y = z t, t = tanh(log(1 + exp z)) (Misra 2019)."""
-    for rows in blocks(z.shape, _BLOCK):
-        np.multiply(z[rows], np.tanh(_log_one_plus_exp(z[rows])), out=out[rows])
-
-
-@np.errstate(under="ignore")
-def _mish_backward(dy: Array, z: Array, out: Array) -> None:
-    """dz = dy (t + z (1 - t^2) / (1 + exp(-z)))."""
-    for rows in blocks(z.shape, _BLOCK):
-        t = np.tanh(_log_one_plus_exp(z[rows]))
-        np.multiply(dy[rows], t + z[rows] * (1 - t * t) * _logistic(z[rows]), out=out[rows])
 
 
 @np.errstate(under="ignore")
@@ -262,12 +226,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "softmax": Activation(*_kernels("softmax"), "glorot_uniform", pointwise=False),
     "leaky_relu": Activation(_leaky_relu, _leaky_relu_backward, "he_normal"),
     "elu": Activation(_elu, _elu_backward, "he_normal"),
-    "selu": Activation(_selu, _selu_backward, "lecun_normal"),
+    "selu": Activation(*_kernels("selu"), "lecun_normal"),
     "celu": Activation(_elu, _elu_backward, "he_normal"),
     "gelu": Activation(_gelu, _gelu_backward, "he_normal", keeps_input=True),
     "gelu_tanh": Activation(_gelu_tanh, _gelu_tanh_backward, "he_normal", keeps_input=True),
     "silu": Activation(_silu, _silu_backward, "he_normal", keeps_input=True),
-    "mish": Activation(_mish, _mish_backward, "he_normal", keeps_input=True),
+    "mish": Activation(*_kernels("mish"), "he_normal", keeps_input=True),
     "softplus": Activation(_softplus, _softplus_backward, "glorot_uniform"),
     "hard_sigmoid": Activation(_hard_sigmoid, _hard_sigmoid_backward, "glorot_uniform"),
     "hard_swish": Activation(_hard_swish, _hard_swish_backward, "he_normal", keeps_input=True),

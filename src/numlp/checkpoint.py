@@ -1,7 +1,8 @@
 """Model files: one safetensors file with weights, architecture, preprocessing, class names, versions and metrics.
 
 Tensors are named `layers.<index>.<name>`, such as `layers.0.W`. The metadata entry `numlp` is a JSON object: `format`,
-`network` (Network.to_config), `metrics`, `versions`. No times and no dates: the same model gives the same bytes.
+`network` (Network.to_config), `metrics`, `versions`, and `extra` where there is something. No times and no dates: the same
+model gives the same bytes.
 Nothing in a file is ever executed.
 """
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from numlp.config import from_config
 from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import replace_file
-from numlp.layers import LAYERS, Layer, Residual
+from numlp.layers import LAYERS, Average, Layer, Residual
 from numlp.network import Network
 from numlp.states import STATE_KEY, read_state
 from numlp.tensors import Entry, parse_json, read_header, read_tensors
@@ -42,7 +43,7 @@ _FOREIGN = {
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a model file, atomically: on any failure an older file at `path` is as it was.
 
-    `network.metrics`, such as {"test": evaluate(network, data.test)}, go along.
+    `network.metrics`, such as {"test": evaluate(network, data.test)}, go along, and so does `network.extra`.
 
     Errors  CheckpointError if a parameter is NaN or infinite, a layer is not one of numlp's, or the model is beyond what
         `load` takes; OSError if the file cannot be written.
@@ -73,6 +74,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "metrics": network.metrics,
         "versions": {"numlp": __version__, "numpy": np.__version__},
     }
+    if network.extra:
+        about["extra"] = network.extra
     data = to_bytes(tensors, metadata={"numlp": json.dumps(about, sort_keys=True)})
     # what could not be loaded again is not written
     _about(read_header(io.BytesIO(data), len(data), "save").metadata, "save")
@@ -115,7 +118,7 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
         if not np.isfinite(tensors[name]).all():
             raise CheckpointError(f"{where}: {name} must hold finite numbers, got NaN or infinite ones")
         view[...] = tensors[name]
-    network.metrics = about["metrics"]
+    network.metrics, network.extra = about["metrics"], about.get("extra", {})
     return network
 
 
@@ -156,8 +159,9 @@ def _built(
 def _parts(layer: Layer) -> Iterator[Layer]:
     """Yield a layer and all those inside it."""
     yield layer
-    if isinstance(layer, Residual):
-        for inner in layer.layers:
+    stacks = layer.stacks if isinstance(layer, Average) else [layer.layers] if isinstance(layer, Residual) else []
+    for stack in stacks:
+        for inner in stack:
             yield from _parts(inner)
 
 
@@ -184,7 +188,7 @@ def _about(metadata: dict[str, str], where: str) -> dict[str, Any]:
     found = about.get("format") if isinstance(about, dict) else about
     if type(found) is not int or found != FORMAT or not isinstance(about, dict):  # true would be 1
         raise CheckpointError(f"{where}: format must be {FORMAT}, got {repr(found)[:60]}; a newer numlp may be needed")
-    for key in ("network", "metrics"):
+    for key in ("network", "metrics", *(["extra"] if "extra" in about else [])):
         if not isinstance(about.get(key), dict):
             raise CheckpointError(f"{where}: {key} must be an object, got {repr(about.get(key))[:60]}")
     _check_size(about["network"], where)

@@ -45,6 +45,10 @@ class DownloadError(NumlpError, OSError):
     """No mirror delivered a file, or no network may be used."""
 
 
+class MissingExtraError(NumlpError, ImportError):
+    """A part needs a package that is not installed; the message has the line that installs it."""
+
+
 def printable(text: str, most: int = 500) -> str:
     r"""Return text from a file as one line of at most `most` characters that cannot drive a terminal.
 

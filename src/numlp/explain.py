@@ -182,6 +182,7 @@ def _show(title: str, array: Array, numeric: Array | None = None) -> None:
     """Print title, shape and the corner of an array, row by row, with the numeric values of the same corner."""
     print(f"  {title}  {array.shape}")
     corner = np.atleast_2d(array[tuple(slice(0, _SHOWN) for _ in array.shape)])
+    corner = corner.reshape(-1, corner.shape[-1])
     beside = None if numeric is None else numeric.reshape(corner.shape)
     cut = " ..." if array.shape[-1] > _SHOWN else ""
     for k, row in enumerate(corner):

@@ -83,6 +83,7 @@ class Network:
         self.loss = loss
         self.class_names = _check_class_names(class_names, self.n_out)
         self.metrics: dict[str, dict[str, float]] = {}
+        self.extra: dict[str, Any] = {}  # JSON's types: what goes along in a model file, such as the columns of a table
         self.l2 = check_number(l2, "Network", "l2", low=0)
         specs = [layer.parameters() for layer in self.layers]
         self.arena = Arena(specs, self.dtype)
@@ -252,21 +253,26 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as architecture and numbers: layers copied one by one would lose their views of the arena."""
-        return _rebuild, (self.to_config(), *self.snapshot(), self.rng, self.metrics)
+        return _rebuild, (self.to_config(), *self.snapshot(), self.rng, self.metrics, self.extra)
 
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
 
 
 def _rebuild(
-    config: dict[str, Any], params: Array, state: Array, rng: np.random.Generator, metrics: dict[str, dict[str, float]]
+    config: dict[str, Any],
+    params: Array,
+    state: Array,
+    rng: np.random.Generator,
+    metrics: dict[str, dict[str, float]],
+    extra: dict[str, Any],
 ) -> Network:
     """Build the network that `Network.__reduce__` described."""
     next_draws = rng.bit_generator.state
     network = Network.from_config(config, rng)
     network.restore((params, state))
     rng.bit_generator.state = next_draws
-    network.metrics = metrics
+    network.metrics, network.extra = metrics, extra
     return network
 
 

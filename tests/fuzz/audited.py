@@ -20,6 +20,7 @@ from fuzz.kinds import KINDS
 from numlp.data.idx import read_idx
 from numlp.data.images import read_png
 from numlp.data.tables import read_csv
+from numlp.estimators import TabularClassifier, TabularRegressor
 
 FORBIDDEN = (
     "compile", "exec", "pickle.", "marshal.", "code.", "function.__new__", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_",
@@ -38,7 +39,7 @@ class Evil:
 def hostile(folder: Path) -> None:
     """Have every loader read mutants of every kind of file, bombs, and files of other formats that can run code."""
     path = folder / "file"
-    readers = (nl.load, read_idx, read_csv, read_png)
+    readers = (nl.load, TabularClassifier.load, TabularRegressor.load, read_idx, read_csv, read_png)
     evil = pickle.dumps(Evil())
     others = [
         evil, pickle.dumps(Evil(), 0), b"import os; os.system('exit 0')", b"!!python/object/apply:os.system ['exit 0']",

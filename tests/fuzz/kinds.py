@@ -4,12 +4,14 @@ The contract: exactly the right content, or one documented error, with a text th
 limits of time and memory, `harness.py` gives the same checks to atheris.
 """
 
+import contextlib
 import gzip
 import io
 import json
 import math
 import random
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,8 @@ import numlp as nl
 from numlp.data.idx import TYPES, read_idx
 from numlp.data.images import read_png
 from numlp.data.tables import read_csv
-from numlp.errors import CheckpointError, FormatError
+from numlp.errors import CheckpointError, FormatError, NumlpError
+from numlp.estimators import TabularClassifier, TabularRegressor
 from numlp.tensors import read_header, read_tensors
 
 MIB = 1 << 20
@@ -342,6 +345,39 @@ def check_model(path: Path, data: bytes) -> bool:
     return True
 
 
+# model files of tables: what a fitted table wants besides its network
+
+
+def table_seeds() -> list[bytes]:
+    x = np.empty((20, 3), object)
+    x[:, 0], x[:, 1], x[:, 2] = np.arange(20.0), list("ab" * 10), [f"level {i}" for i in range(20)]
+    x[3, 0] = None
+    seeds = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.safetensors"
+        for kind, y in ((TabularClassifier, x[:, 1]), (TabularRegressor, np.arange(20.0))):
+            kind(hidden_layer_sizes=(2,), epochs=1, random_state=0).fit(x, y).save(path)
+            seeds.append(path.read_bytes())
+    return seeds
+
+
+def check_table(path: Path, data: bytes) -> bool:
+    taken = False
+    for kind in (TabularClassifier, TabularRegressor):
+        try:
+            model = kind.load(path)
+        except CheckpointError as error:
+            readable(error, path)
+            continue
+        taken = True
+        with (
+            contextlib.suppress(NumlpError),
+            np.errstate(all="ignore"),
+        ):  # other numbers of columns, numbers beyond all bounds
+            model.predict(np.array([[1.0, "a", "level 1"], [None, None, "new"]], object))
+    return taken
+
+
 # CSV
 
 
@@ -463,6 +499,7 @@ KINDS = {
     "gzip": Kind(gzip_seeds, mutated_gzip, check_idx),
     "tensors": Kind(tensor_seeds, mutated_tensors, check_tensors),
     "model": Kind(model_seeds, mutated_model, check_model),
+    "table": Kind(table_seeds, mutated_model, check_table),
     "csv": Kind(csv_seeds, mutated_csv, check_csv),
     "png": Kind(png_seeds, mutated_png, check_png, declared=4096 * 4096 * 4),
 }

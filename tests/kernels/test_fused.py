@@ -173,6 +173,29 @@ def distort(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str]]:
         }, "out"  # fmt: skip
 
 
+def waves(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str]]:
+    for waved, size, k in [(o, 3, 16), (min(o, 2), 1, 5)]:
+        yield {
+            "x": a(n, o), "w": a(waved, k), "b": a(waved, k), "V": a(waved, size, k), "c": a(waved, size),
+            "out": a.empty(n, o + waved * size),
+        }, "out"  # fmt: skip
+
+
+def waves_backward(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str]]:
+    for waved, size, k, rows in [(o, 3, 16, n), (min(o, 2), 1, 5, n), (o, 2, 8, 0)]:
+        yield {
+            "dy": a(n, o + waved * size), "x": a(n, o), "w": a(waved, k), "b": a(waved, k), "V": a(waved, size, k),
+            "dw": a.empty(waved, k), "db": a.empty(waved, k), "dV": a.empty(waved, size, k), "dc": a.empty(waved, size),
+            "dx": a.empty(rows, o),
+        }, "dw db dV dc dx"  # fmt: skip
+
+
+def blend_backward(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str]]:
+    yield {
+        "dy": a(n, o), "x": a(n, o), "fx": a(n, o), "alpha": a(o), "through": a.empty(n, o), "dalpha": a.empty(o),
+    }, "dy through dalpha"  # fmt: skip
+
+
 def one(outputs: str, make: Callable[[Numbers, int, int], Arguments]) -> Make:
     return lambda a, n, o: iter([(make(a, n, o), outputs)])
 
@@ -185,6 +208,8 @@ CASES: dict[str, Make] = {
     "affine_backward": affine_backward,
     "batch_norm": norm,
     "batch_norm_backward": norm_backward(-2),
+    "blend": one("out", lambda a, n, o: {"x": a(n, o), "fx": a(n, o), "alpha": a(o), "out": a.empty(n, o)}),
+    "blend_backward": blend_backward,
     "distort": distort,
     "dropout": dropout,
     "dropout_backward": one("dy", lambda a, n, o: {"dy": a(n, o), "mask": a(n, o)}),
@@ -192,16 +217,22 @@ CASES: dict[str, Make] = {
     "hits": hits,
     "layer_norm": norm,
     "layer_norm_backward": norm_backward(-1, 1),
+    "mish": one("out", lambda a, n, o: {"z": 20 * a(n, o), "out": a.empty(n, o)}),
+    "mish_backward": one("out", lambda a, n, o: {"dy": a(n, o), "z": 9 * a(n, o), "out": a.empty(n, o)}),
     "one_hot": one_hot,
     "pixels": pixels,
     "random_mask": random_mask,
     "relu": one("out", lambda a, n, o: {"z": a(n, o), "out": a.empty(n, o)}),
     "relu_backward": one("out", lambda a, n, o: {"dy": a(n, o), "y": a(n, o), "out": a.empty(n, o)}),
+    "selu": one("out", lambda a, n, o: {"z": 20 * a(n, o), "out": a.empty(n, o)}),
+    "selu_backward": one("out", lambda a, n, o: {"dy": a(n, o), "y": a(n, o), "out": a.empty(n, o)}),
     "sgd": one("params", lambda a, n, o: {"params": a(n * o), "grads": a(n * o), "learning_rate": 0.1, "scratch": a(n * o)}),
     "sgd_momentum": sgd_momentum,
     "shrink": one("params", lambda a, n, o: {"params": a(n * o), "factor": 0.9}),
     "softmax_cross_entropy": softmax_cross_entropy,
     "sum_of_squares": one("", lambda a, n, o: {"values": a(n * o)}),
+    "waves": waves,
+    "waves_backward": waves_backward,
 }
 SPENT = {"scratch", "x_hat"}  # what a kernel may overwrite without saying what with
 # the output that may be an input
@@ -210,8 +241,12 @@ IN_PLACE = {
     "distort": ("out", "x"),
     "dropout": ("out", "x"),
     "layer_norm": ("out", "x"),
+    "mish": ("out", "z"),
+    "mish_backward": ("out", "dy"),
     "relu": ("out", "z"),
     "relu_backward": ("out", "dy"),
+    "selu": ("out", "z"),
+    "selu_backward": ("out", "dy"),
     "softmax_cross_entropy": ("dz", "z"),
 }
 
@@ -306,7 +341,7 @@ def test_no_kernel_has_an_expression_of_arrays(name: str) -> None:
 
 
 def test_no_compiled_function_assumes_that_there_is_no_nan_or_infinity() -> None:
-    modules = [fused.affine, fused.compiled, fused.images, fused.layers, fused.optimizers, fused.rows]
+    modules = [fused.affine, fused.compiled, fused.images, fused.layers, fused.optimizers, fused.rows, fused.smooth]
     compiled = {f"{module.__name__}.{name}": value for module in modules for name, value in vars(module).items()}
     flags = {
         name: value.targetoptions.get("fastmath", set()) for name, value in compiled.items() if hasattr(value, "py_func")

@@ -110,8 +110,8 @@ def networks() -> Tensors:
         layer, x, values = cases.draw_layer(variant, 5, 3, 3)
         rng = np.random.default_rng(variant.seed + 2)
         # a tenth in the last layer: losses with a logarithm of a rate take the exponential of its outputs
-        sizes = ((3, 1.0), (widest, 0.1))
-        around = [{"W": scale * rng.normal(size=(3, n)), "b": scale * rng.normal(size=n)} for n, scale in sizes]
+        sizes = ((3, 3, 1.0), (layer.n_out, widest, 0.1))
+        around = [{"W": scale * rng.normal(size=(n, o)), "b": scale * rng.normal(size=o)} for n, o, scale in sizes]
         trained = {p.name for p in layer.parameters() if p.role != "state"}
         arrays = [around[0], {name: value for name, value in values.items() if name in trained}, around[1]]
         out[f"{variant}/x"] = x

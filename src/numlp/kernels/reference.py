@@ -13,6 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.kernels.images import distort as distort
+from numlp.kernels.smooth import blend as blend
+from numlp.kernels.smooth import blend_backward as blend_backward
+from numlp.kernels.smooth import mish as mish
+from numlp.kernels.smooth import mish_backward as mish_backward
+from numlp.kernels.smooth import selu as selu
+from numlp.kernels.smooth import selu_backward as selu_backward
+from numlp.kernels.smooth import waves as waves
+from numlp.kernels.smooth import waves_backward as waves_backward
 
 Array = NDArray[Any]
 

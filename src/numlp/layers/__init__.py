@@ -1,12 +1,14 @@
 """The layers. Each states its own forward and backward pass; a Network gives it parameters and calls it."""
 
 from numlp.layers.activation import Activation, Softmax
+from numlp.layers.average import Average
 from numlp.layers.batch_norm import BatchNorm
 from numlp.layers.dense import Dense, Layer, check_stack
 from numlp.layers.dropout import Dropout
 from numlp.layers.embedding import Embedding
 from numlp.layers.noise import AlphaDropout, GaussianNoise
 from numlp.layers.parametric import ParametricActivation
+from numlp.layers.periodic import Periodic
 from numlp.layers.pixels import Pixels
 from numlp.layers.prelu import PReLU
 from numlp.layers.residual import Residual
@@ -33,6 +35,8 @@ LAYERS: dict[str, type[Layer]] = {
         Standardize,
         Residual,
         Embedding,
+        Periodic,
+        Average,
     )
 }
 
@@ -40,6 +44,7 @@ __all__ = [
     "LAYERS",
     "Activation",
     "AlphaDropout",
+    "Average",
     "BatchNorm",
     "Dense",
     "Dropout",
@@ -49,6 +54,7 @@ __all__ = [
     "LayerNorm",
     "PReLU",
     "ParametricActivation",
+    "Periodic",
     "Pixels",
     "RMSNorm",
     "Residual",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.activations import SELU_ALPHA, SELU_SCALE
 from numlp.errors import check_count, check_number
+from numlp.kernels.smooth import SELU_ALPHA, SELU_SCALE
 from numlp.layers.dense import Layer
 from numlp.layers.dropout import Dropout
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.activations import ACTIVATIONS
 from numlp.arena import Parameter
 from numlp.errors import check_choice, check_count
@@ -55,28 +56,22 @@ class ParametricActivation(Layer):
         super().reserve(batch_size, need_dx)
         self._y = np.empty((batch_size, self.n_out), self.dtype)
         self._fx = np.empty_like(self._y)
-        self._through = np.empty((batch_size if need_dx else 0, self.n_out), self.dtype)
+        self._through = np.empty_like(self._y)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         self._x, fx, y = x, self._fx[: len(x)], self._y[: len(x)]
         self._f.apply(x, fx)
-        np.subtract(fx, x, out=y)
-        y *= self.alpha
-        y += x
+        kernels.blend(x, fx, self.alpha, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
-        fx = self._fx[: len(dy)]
-        np.einsum("no,no->o", dy, fx, out=self.dalpha)
-        self.dalpha -= np.einsum("no,no->o", dy, self._x)
+        fx, through = self._fx[: len(dy)], self._through[: len(dy)]
+        kernels.blend_backward(dy, self._x, fx, self.alpha, through, self.dalpha)
         if not self.need_dx:
             return None
-        through = self._through[: len(dy)]
-        np.multiply(dy, self.alpha, out=through)
         self._f.backward(through, self._x if self._f.keeps_input else fx, through)
-        dy *= 1 - self.alpha
         dy += through
         return dy
 

@@ -1,0 +1,235 @@
+"""What both estimators for tables do: columns to a matrix, rows held out, networks trained on the rest, one model file."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from numlp.checkpoint import load, save
+from numlp.data.columns import Columns, Table
+from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number, check_same_length
+from numlp.estimators import realmlp
+from numlp.estimators.calibration import Scores
+from numlp.estimators.members import Members
+from numlp.losses import Loss
+from numlp.run import History
+from numlp.training import fit
+
+Array = NDArray[Any]
+
+EPOCHS = 256
+# about the time of a plain network; a small table gets as many epochs as make so many steps
+FAST_EPOCHS, FAST_STEPS = 25, 500
+_FEW = 8  # held out rows that are too few to be parted
+MEMBERS = {"fast": 1, "default": 1, "best": 5}  # effort -> the number of networks
+
+
+class TableModel(BaseEstimator):
+    """What both estimators do: columns to a matrix, a part held out, networks trained on the rest, their mean."""
+
+    _plan: realmlp.Plan
+    _monitor: str
+
+    def __init__(
+        self,
+        effort: str = "default",
+        *,
+        categorical: Sequence[str | int] | None = None,
+        hidden_layer_sizes: Sequence[int] = (256, 256, 256),
+        learning_rate: float | None = None,
+        epochs: int | None = None,
+        batch_size: int = 256,
+        validation_fraction: float = 0.2,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.effort = effort
+        self.categorical = categorical
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.progress = progress
+
+    def permutation_importance(
+        self, X: Any, y: Any, *, n_repeats: int = 5, sample_weight: Any = None, random_state: Any = None
+    ) -> Array:
+        """Return how much `score` falls when a column's rows are mixed up, (columns, n_repeats).
+
+        Source  Breiman 2001, section 10.
+
+        Errors  as `predict`.
+        """
+        where = f"{type(self).__name__}.permutation_importance"
+        matrix, y, rng = self._matrix(X, where), np.asarray(y), check_random_state(random_state)
+        usual = self._score(matrix, y, sample_weight)
+        drops = np.zeros((self.n_features_in_, check_count(n_repeats, where, "n_repeats")))
+        for i in range(self.n_features_in_):
+            places = self.columns_.places(i)
+            kept = matrix[:, places].copy()
+            for repeat in range(n_repeats):
+                matrix[:, places] = kept[rng.permutation(len(kept))]
+                drops[i, repeat] = usual - self._score(matrix, y, sample_weight)
+            matrix[:, places] = kept
+        return drops
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file: the networks with columns, target and calibration inside; `numlp.save` says what may fail."""
+        check_is_fitted(self, "members_")
+        network = self.members_.to_network()
+        about = {"estimator": type(self).__name__, "columns": self.columns_.to_config(), "scores": self.scores_.to_config()}
+        network.extra = {"table": about | self._target_config()}
+        save(network, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; the settings it was trained with are not kept.
+
+        Errors  CheckpointError if it is something else or damaged; OSError if it cannot be read.
+        """
+        network, where = load(path), f"{cls.__name__}.load: {os.fspath(path)}"
+        table = network.extra.get("table")
+        kind = table.get("estimator") if isinstance(table, dict) else None
+        if not isinstance(table, dict) or kind != cls.__name__:
+            raise CheckpointError(f"{where}: model must be of a {cls.__name__}, got {repr(kind)[:60]}")
+        found = cls()
+        found.members_ = Members.from_network(network, found._new_loss(), where)
+        found.columns_ = Columns.from_config(table.get("columns"), where)
+        found.scores_ = Scores.from_config(table.get("scores"), where)
+        if found.columns_.width != network.n_in:
+            raise CheckpointError(f"{where}: columns must fill {network.n_in} inputs, got {found.columns_.width}")
+        try:
+            found._take_target(table, network.n_out)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{where}: target must fit the network, got {str(error)[:60]}") from error
+        found.n_features_in_ = len(found.columns_.parts)
+        if found.columns_.names is not None:
+            found.feature_names_in_ = np.array(found.columns_.names, object)
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        """Gaps, text and categories are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+    def _fit(self, X: Any, y: Array, n_out: int, weight: Array | None, strata: Array | None = None) -> None:
+        """Fit columns, networks and calibration to a table and a target as the network wants it."""
+        where = f"{type(self).__name__}.fit"
+        members = MEMBERS[check_choice(self.effort, MEMBERS, where, "effort")]
+        table = Table(X, where)
+        check_same_length(np.empty((table.shape[0], 0)), y, where)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        held = self._held_out(len(y), members, strata, rng, where)
+        order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
+        self.columns_ = Columns.fit(table, order if members > 1 else order[len(held[0]) :], self.categorical)
+        self.n_features_in_ = table.shape[1]
+        self.__dict__.pop("feature_names_in_", None)
+        if table.names is not None:
+            self.feature_names_in_ = np.array(table.names, object)
+        x = self.columns_.matrix(table, where, order)
+        y, weight = y[order], None if weight is None else weight[order]
+        self.histories_: list[History] = []
+        groups, outside = [], []
+        ends = np.cumsum([0, *map(len, held)])
+        for i in range(members):
+            inside, chosen, judged = halves(ends[i], ends[i + 1])
+            group = self._train(x, y, weight, inside, chosen, n_out, rng)
+            self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
+            outside.append(self._judge(group, x[judged], y[judged]))
+            groups.append(group)
+        self.members_ = Members(groups[0].network, [params for group in groups for params in group.params])
+        self.scores_ = Scores.of(np.concatenate(outside))
+
+    def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
+        """Return the rows that each member does not train on: a random part, or one fold each, alike in their classes."""
+        share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
+        if n < max(2, members):
+            raise ArgumentError(f"{where}: X must have at least {max(2, members)} rows, got {n}")
+        order = rng.permutation(n)
+        if members == 1:
+            return [order[: min(max(1, round(share * n)), n - 1)]]
+        if strata is not None:
+            order = order[np.argsort(strata[order], kind="stable")]
+        return [rng.permutation(order[member::members]) for member in range(members)]
+
+    def _train(
+        self, x: Array, y: Array, weight: Array | None, held: slice, chosen: slice, n_out: int, rng: np.random.Generator
+    ) -> Members:
+        """Return a network trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
+        x_train, y_train = (without(array, held) for array in (x, y))
+        columns = self.columns_
+        network = realmlp.build(
+            columns.width,
+            columns.n_numbers,
+            columns.coded,
+            n_out,
+            self.hidden_layer_sizes,
+            self._plan,
+            self._new_loss(),
+            rng,
+        )
+        realmlp.start(network, x_train)
+        n = len(x_train)
+        steps = max(1, n // check_count(self.batch_size, "fit", "batch_size"))
+        recipe = realmlp.Recipe(self._monitor)
+        history = fit(
+            network,
+            (x_train, y_train) if weight is None else (x_train, y_train, without(weight, held)),
+            validation=(x[chosen], y[chosen]) if weight is None else (x[chosen], y[chosen], weight[chosen]),
+            optimizer=realmlp.optimizer(network, self.learning_rate or self._plan.peak),
+            epochs=self.epochs or (min(EPOCHS, max(FAST_EPOCHS, FAST_STEPS // steps)) if self.effort == "fast" else EPOCHS),
+            batch_size=-(-n // steps),  # a few more rows than asked for, rather than a last batch of a few rows
+            callbacks=[recipe],
+            progress=self.progress,
+            n_threads=self.n_threads,
+        )
+        self.histories_.append(history)
+        return Members(network, recipe.kept)
+
+    def _matrix(self, X: Any, where: str) -> Array:
+        check_is_fitted(self, "members_")
+        return self.columns_.matrix(Table(X, where), where)
+
+    def _new_loss(self) -> Loss:
+        raise NotImplementedError
+
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> None:
+        """Keep the members that are best together on held out rows."""
+        raise NotImplementedError
+
+    def _judge(self, members: Members, x: Array, y: Array) -> Array:
+        """Return for each of other held out rows how far off the members are."""
+        raise NotImplementedError
+
+    def _score(self, matrix: Array, y: Array, weight: Any) -> float:
+        raise NotImplementedError
+
+    def _target_config(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _take_target(self, config: dict[str, Any], n_out: int) -> None:
+        raise NotImplementedError
+
+
+def without(array: Array, held: slice) -> Array:
+    """Return the rows outside `held`: a view where it is at the start, else a copy."""
+    return array[held.stop :] if held.start == 0 else np.delete(array, held, axis=0)
+
+
+def halves(start: int, stop: int) -> tuple[slice, slice, slice]:
+    """Return the rows held out, those that choose the epoch, and those that say how far off the chosen one is: a quarter.
+
+    Rows that had a say in the choice would flatter it. Of fewer than eight rows, all do both.
+    """
+    middle = start + (stop - start) // 4 if stop - start >= _FEW else start
+    return slice(start, stop), slice(middle, stop), slice(start, middle if middle > start else stop)

@@ -1,0 +1,388 @@
+import pickle
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import numlp as nl
+from numlp.data.columns import Table
+from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
+from numlp.estimators import TabularClassifier, TabularRegressor, table_model
+from numlp.estimators.table_model import halves
+
+SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
+
+
+def mixed(n=400, seed=0):
+    """Return a table of two numbers and two categories, all with gaps, a number and a class that depend on them."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=n), 100 + 30 * rng.normal(size=n)
+    color, city = rng.integers(3, size=n), rng.integers(12, size=n)
+    y = np.sin(2 * a) + (color == 1) + (city - 5) / 6
+    x = np.empty((n, 4), object)
+    x[:, 0], x[:, 1] = a, b
+    x[:, 2], x[:, 3] = np.array(["red", "green", "blue"])[color], [f"c{i}" for i in city]
+    x[rng.random(n) < 0.05, 1] = None
+    x[rng.random(n) < 0.05, 2] = None
+    return x, 1000 * y + 5000, np.where(y > 0.3, "high", "low")
+
+
+X, NUMBER, WORD = mixed()
+NEW, NEW_NUMBER, NEW_WORD = mixed(200, seed=1)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return TabularClassifier(**SMALL | {"epochs": 150}).fit(X, WORD)
+
+
+@pytest.fixture(scope="module")
+def regressor():
+    return TabularRegressor(**SMALL | {"epochs": 150}).fit(X, NUMBER)
+
+
+@pytest.fixture(scope="module")
+def bag():
+    return TabularRegressor("best", **SMALL | {"epochs": 60}).fit(X, NUMBER)
+
+
+@pytest.fixture(scope="module")
+def class_bag():
+    return TabularClassifier("best", **SMALL | {"epochs": 60}).fit(X, WORD)
+
+
+def test_classifier_learns_a_mixed_table(classifier):
+    assert classifier.score(NEW, NEW_WORD) > 0.85
+    p = classifier.predict_proba(NEW)
+    assert p.shape == (200, 2) and p.dtype == np.float64
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+    assert (classifier.predict(NEW) == classifier.classes_[p.argmax(axis=1)]).all()
+    assert classifier.classes_.tolist() == ["high", "low"] and classifier.n_features_in_ == 4
+
+
+def test_regressor_learns_a_mixed_table(regressor):
+    assert regressor.score(NEW, NEW_NUMBER) > 0.85
+    y, std = regressor.predict(NEW, return_std=True)
+    assert (y == regressor.predict(NEW)).all()
+    off = np.sqrt(np.mean((y - NEW_NUMBER) ** 2))
+    assert std.shape == y.shape and std[0] == pytest.approx(off, rel=0.4)
+
+
+def test_predictions_stay_within_the_range_of_the_target(regressor):
+    far = NEW.copy()
+    far[:, 0] = 1e12
+    y = regressor.predict(far)
+    assert NUMBER.min() <= y.min() and y.max() <= NUMBER.max()
+
+
+def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
+    assert 1 <= len(regressor.members_) <= 4 and len(bag.histories_) == len(class_bag.histories_) == 5
+    assert 5 <= len(bag.members_) <= 20
+    outputs = np.array(list(bag.members_.outputs(bag.columns_.matrix(Table(NEW, "test"), "test"))), np.float64)
+    y, std = bag.predict(NEW, return_std=True)
+    raw = outputs.mean(axis=0)[:, 0] * NUMBER.std() + NUMBER.mean()
+    np.testing.assert_allclose(y, np.clip(raw, NUMBER.min(), NUMBER.max()), rtol=1e-9)
+    spread = std**2 - (outputs.std(axis=0)[:, 0] * NUMBER.std()) ** 2
+    np.testing.assert_allclose(spread, spread[0], rtol=1e-6)
+    np.testing.assert_allclose(class_bag.predict_proba(NEW).sum(axis=1), 1, rtol=1e-12)
+    assert class_bag.score(NEW, NEW_WORD) > 0.75
+
+
+def test_members_before_the_best_together_are_left_out():
+    model, y = TabularRegressor(), np.zeros((4, 1))
+    members = SimpleNamespace(params=["a", "b", "c"], outputs=lambda x: iter([y + 9, y + 1, y - 1.5]))
+    model._calibrate(members, y, y, None)
+    assert members.params == ["b", "c"]
+    model, labels = TabularClassifier(), np.array([0, 1, 1, 0])
+    right = np.eye(2)[labels]
+    members = SimpleNamespace(params=["a", "b"], outputs=lambda x: iter([-right, right]), scale_outputs=lambda factor: None)
+    model._calibrate(members, y, labels, None)
+    assert members.params == ["b"]
+
+
+def test_members_hold_out_each_row_once_and_classes_evenly():
+    model = TabularClassifier("best", random_state=0)
+    labels = np.repeat([0, 1], [40, 10])
+    held = model._held_out(50, 5, labels, np.random.default_rng(0), "test")
+    assert sorted(np.concatenate(held)) == list(range(50))
+    assert [np.bincount(labels[rows]).tolist() for rows in held] == [[8, 2]] * 5
+
+
+def test_rows_that_judge_had_no_say_in_the_choice():
+    assert halves(10, 30) == (slice(10, 30), slice(15, 30), slice(10, 15))
+    assert halves(0, 7) == (slice(0, 7), slice(0, 7), slice(0, 7))
+
+
+@pytest.mark.parametrize("effort", ["default", "best"])
+def test_rows_held_out_are_not_trained_on(effort, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(100, 1))
+    calls = []
+    fit = table_model.fit
+    monkeypatch.setattr(table_model, "fit", lambda *given, **named: calls.append((given, named)) or fit(*given, **named))
+    TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.ones(100))
+    assert len(calls) == (5 if effort == "best" else 1)
+    for (_, train), named in calls:
+        inside, chosen = (set(part[1][:, 0]) for part in (train, named["validation"]))
+        assert (len(inside), len(chosen), len(inside & chosen)) == (80, 15, 0)
+        assert [len(part) for part in train] == [80] * 3
+
+
+def test_columns_are_fitted_to_the_rows_that_are_trained_on():
+    x = np.random.default_rng(0).normal(size=(100, 1))
+    model = TabularRegressor(**SMALL | {"epochs": 1}).fit(x, x[:, 0])
+    rng = np.random.default_rng(np.random.RandomState(0).randint(2**31))
+    inside = rng.permutation(100)[20:]
+    assert model.columns_.parts[0]["median"] == np.median(x[inside]) != np.median(x)
+
+
+def test_sets_and_intervals_cover_as_often_as_stated(classifier, regressor, bag, class_bag):
+    for model, least in ((classifier, 0.8), (class_bag, 0.8)):
+        true = NEW_WORD[:, None] == model.classes_
+        assert (model.predict_set(NEW, 0.9) & true).any(axis=1).mean() > least
+        assert model.predict_set(NEW, 0.99).sum() >= model.predict_set(NEW, 0.5).sum()
+    for model, least in ((regressor, 0.8), (bag, 0.85)):
+        low, high = model.predict_interval(NEW, 0.9).T
+        assert ((low <= NEW_NUMBER) & (NEW_NUMBER <= high)).mean() > least
+        assert (np.diff(model.predict_interval(NEW, 0.5)) < np.diff(model.predict_interval(NEW, 0.9))).all()
+    assert np.isinf(regressor.predict_interval(NEW[:1], 0.999)).all()
+
+
+def test_probabilities_are_calibrated(classifier):
+    true = NEW_WORD[:, None] == classifier.classes_
+    logits = np.array(list(classifier.members_.outputs(classifier.columns_.matrix(Table(NEW, "t"), "t"))), np.float64)
+
+    def loss(factor):
+        return -np.log(softmax(factor * logits, axis=2).mean(axis=0)[true]).mean()
+
+    assert loss(1.0) < min(loss(0.4), loss(2.5))
+    assert -np.log(classifier.predict_proba(NEW)[true]).mean() == pytest.approx(loss(1.0), rel=1e-6)
+
+
+def test_importance_is_largest_for_what_matters(classifier, regressor):
+    for model, y in ((classifier, NEW_WORD), (regressor, NEW_NUMBER)):
+        drops = model.permutation_importance(NEW, y, n_repeats=3, random_state=0)
+        assert drops.shape == (4, 3)
+        mean = drops.mean(axis=1)
+        assert mean[0] > 0.05 and mean[3] > 0.05 and abs(mean[1]) < 0.05
+        assert (drops == model.permutation_importance(NEW, y, n_repeats=3, random_state=0)).all()
+
+
+@pytest.mark.parametrize("name", ["classifier", "regressor", "bag", "class_bag"])
+def test_model_file_has_everything(name, request, tmp_path):
+    model = request.getfixturevalue(name)
+    model.save(tmp_path / "model.safetensors")
+    again = type(model).load(tmp_path / "model.safetensors")
+    assert again.predict(NEW).tobytes() == model.predict(NEW).tobytes()
+    assert again.n_features_in_ == 4
+    if isinstance(model, TabularClassifier):
+        assert again.predict_proba(NEW).tobytes() == model.predict_proba(NEW).tobytes()
+        assert (again.predict_set(NEW) == model.predict_set(NEW)).all()
+    else:
+        assert (again.predict_interval(NEW) == model.predict_interval(NEW)).all()
+        assert (again.predict(NEW, return_std=True)[1] == model.predict(NEW, return_std=True)[1]).all()
+
+
+def test_model_file_of_something_else_is_refused(classifier, tmp_path):
+    path = tmp_path / "model.safetensors"
+    classifier.save(path)
+    with pytest.raises(CheckpointError, match=r"model must be of a TabularRegressor, got 'TabularClassifier'$"):
+        TabularRegressor.load(path)
+    nl.save(nl.Network([nl.Dense(4, 2)], rng=0), path)
+    with pytest.raises(CheckpointError, match=r"model must be of a TabularClassifier, got None$"):
+        TabularClassifier.load(path)
+
+
+def test_saved_network_predicts_by_itself(classifier, regressor, tmp_path):
+    classifier.save(tmp_path / "c.safetensors")
+    network, matrix = nl.load(tmp_path / "c.safetensors"), classifier.columns_.matrix(Table(NEW, "t"), "t")
+    np.testing.assert_allclose(network.predict_proba(matrix), classifier.predict_proba(NEW), rtol=1e-4, atol=1e-6)
+    regressor.save(tmp_path / "r.safetensors")
+    y = nl.load(tmp_path / "r.safetensors").predict(matrix)[:, 0] * NUMBER.std() + NUMBER.mean()
+    np.testing.assert_allclose(y.clip(NUMBER.min(), NUMBER.max()), regressor.predict(NEW), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nl.Dense(4, 2)], "network must be an average of stacks without state, got"),
+        ([nl.Average([[nl.BatchNorm(4)]])], "network must be an average of stacks without state, got"),
+        ([nl.Average([[nl.Dense(4, 2)]])], "members must be alike, and end as their task wants, got"),
+        (
+            [nl.Average([[nl.Dense(4, 2), nl.Softmax(2)], [nl.Scale(4), nl.Dense(4, 2), nl.Softmax(2)]])],
+            "members must be alike",
+        ),
+    ],
+)
+def test_model_file_of_other_networks_is_refused(layers, message, tmp_path):
+    network = nl.Network(layers, rng=0)
+    network.extra = {"table": {"estimator": "TabularClassifier"}}
+    nl.save(network, tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        TabularClassifier.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["a"]}, "target must fit the network"),
+        ({"classes": [None, "a"]}, "target must fit the network"),
+        ({"columns": {}}, "columns must be those of a fitted table"),
+        ({"scores": {}}, "scores must be ranks and values in order"),
+    ],
+)
+def test_model_file_that_was_changed_is_refused(change, message, classifier, tmp_path):
+    classifier.save(tmp_path / "model.safetensors")
+    network = nl.load(tmp_path / "model.safetensors")
+    network.extra["table"] |= change
+    nl.save(network, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        TabularClassifier.load(tmp_path / "model.safetensors")
+
+
+def test_seed_decides_everything():
+    one, two = (np.array(TabularClassifier(**SMALL).fit(X, WORD).members_.params) for _ in range(2))
+    assert one.tobytes() == two.tobytes()
+    other = np.array(TabularClassifier(**SMALL | {"random_state": 1}).fit(X, WORD).members_.params)
+    assert one.tobytes() != other.tobytes()
+
+
+def test_rows_without_weight_count_for_nothing():
+    wrong = np.where(WORD == "high", "low", "high")
+    x, y = np.concatenate([X, X]), np.concatenate([WORD, wrong])
+    weight = np.repeat([1.0, 0.0], len(X))
+    model = TabularClassifier(**SMALL | {"epochs": 60}).fit(x, y, sample_weight=weight)
+    assert model.score(NEW, NEW_WORD) > 0.75
+    flat = TabularRegressor(**SMALL | {"epochs": 60}).fit(x, np.concatenate([NUMBER, 9000 - NUMBER]), sample_weight=weight)
+    assert flat.score(NEW, NEW_NUMBER) > 0.2
+
+
+def test_balanced_classes_count_alike():
+    rng = np.random.default_rng(0)
+    rare = rng.random(600) < 0.08
+    x = rng.normal(size=(600, 2)) + 1.2 * rare[:, None]
+    plain, balanced = (TabularClassifier(**SMALL, class_weight=w).fit(x, rare).predict(x) for w in (None, "balanced"))
+    assert balanced[rare].mean() > plain[rare].mean() + 0.2
+
+
+def test_several_outputs_keep_their_units():
+    y = np.stack([NUMBER, -NUMBER / 1e6], axis=1)
+    model = TabularRegressor(**SMALL | {"epochs": 30}).fit(X, y)
+    assert model.predict(NEW).shape == (200, 2)
+    assert model.predict_interval(NEW).shape == (200, 2, 2)
+    assert model.predict(NEW, return_std=True)[1].shape == (200, 2)
+    assert model.score(NEW, np.stack([NEW_NUMBER, -NEW_NUMBER / 1e6], axis=1)) > 0.5
+
+
+def test_constant_target_and_tiny_tables_work():
+    assert TabularRegressor(**SMALL).fit([[1.0], [2.0], [3.0]], [4, 4, 4]).predict([[9.0]]).tolist() == [4.0]
+    assert TabularClassifier(**SMALL).fit([[1.0], [2.0]], ["a", "b"]).predict([[9.0]])[0] in "ab"
+
+
+def test_training_takes_less_than_three_times_the_matrix():
+    x = np.random.default_rng(0).normal(size=(100_000, 50))
+    model = TabularRegressor(epochs=1, random_state=0)
+    tracemalloc.start()
+    try:
+        model.fit(x, x[:, 0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * x.size * 4
+
+
+def test_estimators_are_scikit_learns():
+    model = TabularClassifier("fast", **SMALL)
+    assert clone(model).get_params() == model.get_params()
+    numbers = X[:, :1].astype(float)
+    pipeline = make_pipeline(FunctionTransformer(), clone(model)).fit(numbers, WORD)
+    assert pipeline.score(numbers, WORD) > 0.5
+    search = GridSearchCV(clone(model), {"learning_rate": [0.01, 0.04]}, cv=2).fit(numbers[:100], WORD[:100])
+    assert set(search.best_params_) == {"learning_rate"}
+
+
+def test_estimator_survives_pickle_and_deep_copies(classifier, class_bag):
+    for model in (classifier, class_bag):
+        assert pickle.loads(pickle.dumps(model)).predict_proba(NEW).tobytes() == model.predict_proba(NEW).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: TabularClassifier("most").fit(X, WORD),
+            ArgumentError,
+            "TabularClassifier.fit: effort must be one of best, d",
+        ),
+        (lambda: TabularClassifier().fit(X, WORD[1:]), ShapeError, "TabularClassifier.fit: x has 400 rows, y has 399"),
+        (
+            lambda: TabularClassifier().fit(X[:1], ["a"]),
+            ArgumentError,
+            "TabularClassifier.fit: y must have at least 2 classes",
+        ),
+        (
+            lambda: TabularRegressor().fit(X[:1], [1]),
+            ArgumentError,
+            "TabularRegressor.fit: X must have at least 2 rows, got 1",
+        ),
+        (
+            lambda: TabularRegressor("best").fit(X[:3], [1, 2, 3]),
+            ArgumentError,
+            "TabularRegressor.fit: X must have at least 5",
+        ),
+        (
+            lambda: TabularRegressor().fit(X[:2], [1, np.nan]),
+            ArgumentError,
+            "TabularRegressor.fit: y must hold finite numbers",
+        ),
+        (
+            lambda: TabularRegressor(validation_fraction=1.0).fit(X, NUMBER),
+            ArgumentError,
+            "TabularRegressor.fit: validation_f",
+        ),
+        (
+            lambda: TabularRegressor(batch_size=0).fit(X, NUMBER),
+            ArgumentError,
+            "fit: batch_size must be a whole number of at",
+        ),
+    ],
+)
+def test_wrong_argument_says_what_is_wrong(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("model", [TabularClassifier(), TabularRegressor()], ids=["classifier", "regressor"])
+def test_model_that_was_not_fitted_says_so(model, tmp_path):
+    methods = [name for name in ("predict", "predict_proba", "predict_set", "predict_interval") if hasattr(model, name)]
+    for call in (*(getattr(model, name) for name in methods), lambda x: model.save(tmp_path / "m.safetensors")):
+        with pytest.raises(NotFittedError):
+            call(X)
+
+
+def test_wrong_table_at_prediction_says_what_is_wrong(classifier, regressor):
+    with pytest.raises(ShapeError, match=r"^TabularClassifier.predict: x must have 4 columns, got 3$"):
+        classifier.predict(X[:, :3])
+    with pytest.raises(DTypeError, match=r"^TabularRegressor.predict: column 0 must hold numbers, as when it was fitted"):
+        regressor.predict(X[:, [2, 1, 2, 3]])
+
+
+def test_frame_with_a_renamed_column_names_it(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    frame = pa.table({"size": [1.0, 2.0, 3.0, 4.0], "kind": ["a", "b", "a", None]})
+    model = TabularRegressor(**SMALL).fit(frame, [1, 2, 3, 4])
+    assert model.feature_names_in_.tolist() == ["size", "kind"]
+    model.save(tmp_path / "m.safetensors")
+    again = TabularRegressor.load(tmp_path / "m.safetensors")
+    assert again.predict(frame.select(["kind", "size"])).tolist() == model.predict(frame).tolist()
+    with pytest.raises(
+        ArgumentError, match=r"^TabularRegressor.predict: x must have the columns .*, got no 'size' and 'sise'"
+    ):
+        again.predict(frame.rename_columns(["sise", "kind"]))
