@@ -176,7 +176,7 @@ def test_at_least_40_misleading_headers_say_different_things() -> None:
 def test_nesting_of_any_depth_gets_an_error_of_ours() -> None:
     # near the limit of Python a header can still be read, and be too deep to be shown
     for depth in range(1, sys.getrecursionlimit() + 1):
-        with pytest.raises(CheckpointError, match="must have dtype, shape and data_offsets|must be nested less deeply"):
+        with pytest.raises(CheckpointError, match=r"must have dtype, shape and data_offsets|must be nested less deeply"):
             read(file('{"a":' + "[" * depth + "]" * depth + "}"))
 
 
