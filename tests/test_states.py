@@ -102,6 +102,8 @@ def test_tag_is_read_without_the_rest_and_of_checkpoints_only(tmp_path: Path) ->
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert read_tag(path) == "mine"  # whether it is whole is another question
     nl.save(nl.Network([nl.Dense(1, 1)], rng=0), tmp_path / "m")
+    (tmp_path / "other").write_bytes(to_header({}, {"tag": "mine"}))
+    assert read_tag(tmp_path / "other") is None, "what is no checkpoint must not be taken for one's own, and deleted"
     assert read_tag(tmp_path / "m") is read_tag(tmp_path) is read_tag(tmp_path / "none") is None
 
 

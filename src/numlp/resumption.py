@@ -126,7 +126,7 @@ class Resumable:
         run = self.run
         assert run.resumed_from is not None
         with whole(run.resumed_from):
-            if not np.isfinite(state["params"]).all() and np.isfinite(state["state"]).all():
+            if not (np.isfinite(state["params"]).all() and np.isfinite(state["state"]).all()):
                 raise ValueError("numbers that are not finite")
             run.network.rng.bit_generator.state = state["generator"]
             run.optimizer.restore(state["optimizer"])
