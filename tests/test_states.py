@@ -87,7 +87,9 @@ def test_file_of_another_format_or_kind_is_refused(tmp_path: Path) -> None:
 def test_whole_file_with_other_content_is_refused(plain: bytes, text: str, tmp_path: Path) -> None:
     tensors = {"plain": np.frombuffer(plain, np.uint8), "sha256": np.zeros(32, np.uint8)}
     data = to_header(tensors, {STATE_KEY: "1", "tag": ""}) + plain
-    (tmp_path / "a").write_bytes(data + hashlib.sha256(data).digest())
+    parts = [data[: len(data) - len(plain)], plain]
+    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+    (tmp_path / "a").write_bytes(data + hashlib.sha256(digests).digest())
     with pytest.raises(CheckpointError, match=f"^resume: .*{text}"):
         read_state(tmp_path / "a")
 
