@@ -387,4 +387,4 @@ def sum_of_squares(values: Array) -> float:
 
 def all_finite(values: Array) -> bool:
     """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
-    return bool(np.isfinite(values).all())
+    return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())  # the first needs no array
