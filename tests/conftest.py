@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -74,3 +75,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def bars(terminal: Terminal) -> list[Any]:
     """Return the list of the progress bars shown on a terminal from now on."""
     return terminal.bars
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell starts what it puts in the background like this, and the commands that the tests interrupt would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)

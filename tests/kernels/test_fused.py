@@ -82,7 +82,7 @@ def affine_backward(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str
     for i, scale, rectify, rows in [(o, 1.0, True, n), (5, 0.3, False, n), (1, 0.3, True, 0), (33, 1.0, False, 0)]:
         yield {
             "x": a(n, i), "y": a(n, o), "W": a(i, o), "scale": scale, "rectify": rectify, "dy": a(n, o),
-            "dW": a.empty(i, o), "db": a.empty(o), "dx": a.empty(rows, i),
+            "dW": a.empty(i, o), "db": a.empty(o), "dx": a.empty(rows, i), "scratch": a.empty(0),
         }, "dy dW db dx"  # fmt: skip
 
 
@@ -341,7 +341,16 @@ def test_no_kernel_has_an_expression_of_arrays(name: str) -> None:
 
 
 def test_no_compiled_function_assumes_that_there_is_no_nan_or_infinity() -> None:
-    modules = [fused.affine, fused.compiled, fused.images, fused.layers, fused.optimizers, fused.rows, fused.smooth]
+    modules = [
+        fused.affine,
+        fused.compiled,
+        fused.images,
+        fused.layers,
+        fused.optimizers,
+        fused.rows,
+        fused.smooth,
+        fused.zeros,
+    ]
     compiled = {f"{module.__name__}.{name}": value for module in modules for name, value in vars(module).items()}
     flags = {
         name: value.targetoptions.get("fastmath", set()) for name, value in compiled.items() if hasattr(value, "py_func")
@@ -374,6 +383,51 @@ def test_fused_product_agrees_with_its_twin_where_rows_or_columns_are_split(part
         for number, (arguments, outputs) in enumerate(cases(name, dtype, n, o)):
             expected = run(vars(reference)[name], arguments, outputs)
             assert_agree(run(table(parts)[name], arguments, outputs), expected, CLOSE[dtype], (name, number, n, o))
+
+
+def sparse(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return numbers of which one in seven is not zero."""
+    return (rng.normal(size=shape) * (rng.random(shape) < 1 / 7)).astype(np.float32)
+
+
+def both_ways(x: np.ndarray, W: np.ndarray, scale: float, scratch: int, kernels: dict[str, Any]) -> list[np.ndarray]:
+    """Return x W + b and the gradient of W for a dy that is W's first rows, over and over."""
+    out, dW = np.empty((len(x), W.shape[1]), np.float32), np.empty_like(W)
+    b, spare, dy = W[1].copy(), np.empty(scratch, np.float32), np.resize(W, out.shape)
+    kernels["affine"](x, W, b, scale, False, out, spare)
+    kernels["affine_backward"](x, out, W, scale, False, dy, dW, np.empty_like(b), np.empty((0, len(W)), np.float32), spare)
+    return [out, dW]
+
+
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(
+    ("n", "i", "o"), [(37, 401, 130), (101, 113, 48), (17, 1000, 129), (700, 33, 300), (130, 337, 64), (1, 700, 400)]
+)
+def test_fused_product_of_mostly_zeros_agrees_with_its_twin(n: int, i: int, o: int, parts: int) -> None:
+    rng = np.random.default_rng(n)
+    x, W = sparse(rng, n, i), rng.normal(size=(i, o)).astype(np.float32)
+    x[n // 2] = 0
+    x[:, i // 2] = rng.normal(size=n)
+    for scale, scratch in [(1.0, 2**20), (0.3, 2**20), (1.0, 0)]:
+        expected = both_ways(x, W, scale, scratch, vars(reference))
+        for a, b in zip(both_ways(x, W, scale, scratch, table(parts)), expected, strict=True):
+            np.testing.assert_allclose(a, b, atol=CLOSE["float32"] * np.abs(b).max())
+
+
+@pytest.mark.skipif(not fused.vectors.FAST, reason="this CPU or compiler has no fast way to list nonzeros")
+@pytest.mark.parametrize("parts", [1, 2])
+def test_fused_product_does_not_read_what_zeros_multiply_and_passes_nan_of_x_on(parts: int) -> None:
+    rng = np.random.default_rng(0)
+    x, W = sparse(rng, 40, 300), rng.normal(size=(300, 100)).astype(np.float32)
+    x[:, [0, 150, 299]], x[3] = 0, 0
+    W[[0, 150, 299]] = np.nan
+    assert np.isfinite(both_ways(x, W, 1.0, 2**20, table(parts))[0]).all()
+    x[3, 7] = np.nan
+    out, dW = both_ways(x, np.nan_to_num(W), 1.0, 2**20, table(parts))
+    assert np.isnan(out[3]).all() and np.isfinite(np.delete(out, 3, axis=0)).all()
+    assert np.isnan(dW[7]).all() and np.isfinite(np.delete(dW, 7, axis=0)).all()
+    dense = rng.normal(size=(40, 300)).astype(np.float32)
+    assert np.isnan(both_ways(dense, W, 1.0, 2**20, table(parts))[0]).all()
 
 
 @each_dtype
@@ -499,6 +553,7 @@ def blas_threads() -> list[int | None]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_products_leave_the_threads_of_the_blas_as_they_were(threads: int) -> None:
+    products("float32")  # which loads what it needs
     with threadpool_limits(threads, "blas"):
         before = blas_threads()
         assert set(before) == {threads}

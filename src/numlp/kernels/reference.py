@@ -40,11 +40,11 @@ def affine(x: Array, W: Array, b: Array, scale: float, rectify: bool, out: Array
 
 
 def affine_backward(
-    x: Array, y: Array, W: Array, scale: float, rectify: bool, dy: Array, dW: Array, db: Array, dx: Array
+    x: Array, y: Array, W: Array, scale: float, rectify: bool, dy: Array, dW: Array, db: Array, dx: Array, scratch: Array
 ) -> None:
     """dz = dy [y > 0] where `rectify`, else dy, in the place of dy;  db = sum_n dz, dW = s x^T dz, dx = s dz W^T.
 
-    A dx of no rows is not wanted.
+    A dx of no rows is not wanted. `scratch` may be of any length.
     """
     if rectify:
         relu_backward(dy, y, dy)

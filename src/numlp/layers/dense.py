@@ -15,7 +15,7 @@ from numlp.initializers import find_initializer
 
 Array = NDArray[Any]
 
-_SCRATCH = 2**18  # numbers, a megabyte: what a kernel that splits the product may use besides
+_SCRATCH = 2**20  # numbers that a product may use besides; what it does not touch takes no memory
 
 
 class Layer:
@@ -229,7 +229,7 @@ class Dense(Layer):
         self._y = np.empty((batch_size, self.n_out), self.dtype)
         self._z = np.empty_like(self._y) if self._f.keeps_input else self._y
         self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
-        self._scratch = np.empty(min(_SCRATCH, 8 * self._y.size), self.dtype)
+        self._scratch = np.empty(_SCRATCH, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""
@@ -244,7 +244,7 @@ class Dense(Layer):
         z, dx = self._z[: len(dy)], self._dx[: len(dy)]
         if not self._rectify:
             self._f.backward(dy, z, dy)
-        kernels.affine_backward(self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx)
+        kernels.affine_backward(self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx, self._scratch)
         return dx if self.need_dx else None
 
     def _label(self) -> str:

@@ -9,6 +9,7 @@ from numba.extending import overload
 
 from numlp.kernels.fused.compiled import CAREFUL, FLAGS, kernel, total
 from numlp.kernels.fused.products import find_products
+from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply
 
 # Products. Their addresses become symbols, because compiled code with an address in it could not be kept on disk. Integers
 # are passed as 64 bits: a BLAS of 32-bit integers reads the lower half of the register.
@@ -113,6 +114,23 @@ def _add(partial, b, rectify, first, last, out):
 
 # what one core has done before another one is awake: weights read, products of numbers made
 _ALONE, _FEW = 2**18, 2**16
+_PARTIAL = 2**18  # numbers in all partial products, at most: more would not stay in the caches until they are added
+
+
+@njit(nogil=True)
+def _product(x, W, scale, skip, out, scratch):
+    """out = s x W, where x, W and out are parts of larger arrays."""
+    if skip:
+        multiply(x, False, W, scale, out, scratch)
+        return
+    (n, i), o = x.shape, W.shape[1]
+    _gemm(_AS_IS, _AS_IS, n, o, i, scale, x, _pitch(x), W, _pitch(W), out, _pitch(out))
+
+
+@njit(nogil=True)
+def _pitch(x):
+    """Return how many numbers lie between the beginnings of two rows."""
+    return x.strides[0] // x.itemsize
 
 
 @kernel
@@ -126,20 +144,24 @@ def affine(parts, x, W, b, scale, rectify, out, scratch):
         _add(scratch[:0].reshape(0, n, o), b, rectify, 0, n, out)
         _restore(threads)
         return
-    by_inputs = (1 < parts or n == 1) and parts * n * o <= len(scratch)
+    by_inputs = (1 < parts or n == 1) and parts * n * o <= min(_PARTIAL, len(scratch))
     n_products = parts if by_inputs else 0
     partial = scratch[: n_products * n * o].reshape(n_products, n, o)
+    rest = scratch[partial.size :]
+    room = len(rest) // parts
+    skip = room >= NUMBERS and mostly_zeros(x, o)
     for p in prange(parts):
-        first, last = wide * p // parts, wide * (p + 1) // parts
+        first, last, target = 0, wide, out
         top, bottom, left, right = _tile(n, o, parts, p)
+        if by_inputs:
+            first, last, target = wide * p // parts, wide * (p + 1) // parts, partial[p]
+            top, bottom, left, right = 0, n, 0, o
         if by_inputs and (n == 1 or first == last):
             _one_row(x[0, first:last], W[first:last], scale, partial[p].reshape(-1))
-        elif by_inputs:
-            _gemm(_AS_IS, _AS_IS, n, o, last - first, scale, x[:, first:], wide, W[first:], o, partial[p], o)
         elif top < bottom and left < right:
-            _gemm(
-                _AS_IS, _AS_IS, bottom - top, right - left, wide, scale, x[top:], wide, W[:, left:], o,
-                out[top:, left:], o,
+            _product(
+                x[top:bottom, first:last], W[first:last, left:right], scale, skip, target[top:bottom, left:right],
+                rest[room * p :],
             )  # fmt: skip
     for p in prange(parts):
         _add(partial, b, rectify, n * p // parts, n * (p + 1) // parts, out)
@@ -161,7 +183,7 @@ def _rectify_and_sum(dy, y, rectify, out):
 
 
 @kernel
-def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx):
+def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     (n, o), wide, threads = dy.shape, len(W), _limit()
     if n * W.size <= _FEW:
         _rectify_and_sum(dy, y, rectify, db)
@@ -174,9 +196,13 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx):
     for p in prange(parts):
         _rectify_and_sum(dy[n * p // parts : n * (p + 1) // parts], y[n * p // parts :], rectify, sums[p])
     total(sums, db)
+    room = len(scratch) // parts
+    skip = room >= NUMBERS and mostly_zeros(x, o)
     for p in prange(parts):
         first, last = wide * p // parts, wide * (p + 1) // parts
-        if first < last:
+        if first < last and skip:
+            multiply(x[:, first:last], True, dy[:, :], scale, dW[first:last, :], scratch[room * p :])
+        elif first < last:
             _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
         top, bottom, left, right = _tile(len(dx), wide, parts, p)
         if top < bottom and left < right:

@@ -1,0 +1,211 @@
+"""Registers of sixteen float32, for what the compiler does not make out of plain loops: the inside of `zeros`.
+
+Each function here writes instructions into the compiled loop that calls it. Addresses are integers, as `array.ctypes.data`
+gives them; nothing is checked.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+LANES = 16
+WIDEST = 8  # registers of sums that `add_rows` fills at once: enough to hide the time that one addition takes
+
+# there, one instruction takes the nonzeros out of a register; other CPUs do it one by one, and older compilers cannot say it
+FAST = bool(llvmlite.binding.get_host_cpu_features().get("avx512f")) and llvmlite.binding.llvm_version_info[0] >= 20
+
+_BIT, _BITS, _INT, _LONG = (ir.IntType(bits) for bits in (1, LANES, 32, 64))
+_Floats, _Ints, _Mask = (ir.VectorType(kind, LANES) for kind in (ir.FloatType(), _INT, _BIT))
+_BYTES = 4  # of a number
+_NONE, _COUNTING = ir.Constant(_Floats, [0.0] * LANES), ir.Constant(_Ints, list(range(LANES)))
+_address, _integer = types.uintp, types.int64
+
+Value = Any  # a number or a register, while code is written
+
+
+def _splat(b: ir.IRBuilder, value: Value, kind: ir.VectorType) -> Value:
+    """Return a register with one number in all lanes."""
+    first = b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_INT, 0))
+    return b.shuffle_vector(first, first, ir.Constant(_Ints, [0] * LANES))
+
+
+def _call(b: ir.IRBuilder, name: str, result: Any, *values: Value) -> Value:
+    """Call one of the compiler's own functions."""
+    kind = ir.FunctionType(result, [value.type for value in values])
+    return b.call(b.module.globals.get(name) or ir.Function(b.module, kind, name), values)
+
+
+def _at(b: ir.IRBuilder, address: Value, number: Value) -> Value:
+    """Return the address of a number of 4 bytes, counted from `address`."""
+    return b.add(address, b.mul(number, ir.Constant(_LONG, _BYTES)))
+
+
+def _below(b: ir.IRBuilder, count: Value) -> Value:
+    """Return the mask of the first `count` lanes; all of them, or none, where there are as many."""
+    return b.icmp_signed("<", _COUNTING, _splat(b, b.trunc(count, _INT), _Ints))
+
+
+def _read(b: ir.IRBuilder, address: Value, kind: Any = _Floats) -> Value:
+    value = b.load(b.inttoptr(address, kind.as_pointer()))
+    value.align = _BYTES
+    return value
+
+
+def _write(b: ir.IRBuilder, value: Value, address: Value) -> None:
+    b.store(value, b.inttoptr(address, value.type.as_pointer())).align = _BYTES
+
+
+def _read_masked(b: ir.IRBuilder, address: Value, mask: Value) -> Value:
+    """Return a register with zeros where the mask is not; nothing is read there."""
+    pointer = b.inttoptr(address, _Floats.as_pointer())
+    return _call(b, "llvm.masked.load.v16f32.p0", _Floats, pointer, ir.Constant(_INT, _BYTES), mask, _NONE)
+
+
+def _write_masked(b: ir.IRBuilder, value: Value, address: Value, mask: Value) -> None:
+    pointer = b.inttoptr(address, _Floats.as_pointer())
+    _call(b, "llvm.masked.store.v16f32.p0", ir.VoidType(), value, pointer, ir.Constant(_INT, _BYTES), mask)
+
+
+@intrinsic
+def copy_some(context, source, count, target):
+    """Write `count` numbers at most, and zeros up to a register, to `target`."""
+
+    def generate(context, b, signature, arguments):
+        source, count, target = arguments
+        _write(b, _read_masked(b, source, _below(b, count)), target)
+        return context.get_dummy_value()
+
+    return types.void(_address, _integer, _address), generate
+
+
+def _keep_nonzeros(b: ir.IRBuilder, x: Value, place: Value, values: Value, places: Value) -> Value:
+    """Write the numbers of x that are not zero and, from `place` on, their lanes; return how many there are.
+
+    What stands behind them, up to a register, is undefined.
+    """
+    mask = b.fcmp_unordered("!=", x, _NONE)  # NaN is not zero
+    lanes = b.add(_COUNTING, _splat(b, b.trunc(place, _INT), _Ints))
+    for kind, name, register, address in ((_Floats, "f32", x, values), (_Ints, "i32", lanes, places)):
+        nothing = ir.Constant(kind, ir.Undefined)
+        _write(b, _call(b, f"llvm.experimental.vector.compress.v16{name}", kind, register, mask, nothing), address)
+    return b.zext(_call(b, "llvm.ctpop.i16", _BITS, b.bitcast(mask, _BITS)), _LONG)
+
+
+@intrinsic
+def keep_nonzeros(context, x, count, place, values, places):
+    """Append those of `count` numbers at x, 16 at most, that are not zero, with their places; return how many."""
+
+    def generate(context, b, signature, arguments):
+        x, count, place, values, places = arguments
+        return _keep_nonzeros(b, _read_masked(b, x, _below(b, count)), place, values, places)
+
+    return types.int64(_address, _integer, _integer, _address, _address), generate
+
+
+@intrinsic
+def keep_nonzeros_of_columns(context, x, pitch, n_rows, n_columns, place, values, places, room, counts):
+    """Append, for each of 16 columns, those of 16 rows that are not zero to the list of that column.
+
+    x has rows that are `pitch` numbers apart; there may be fewer of both. List c begins at c * room, has counts[c] entries,
+    and gets more.
+    """
+
+    def generate(context, b, signature, arguments):
+        x, pitch, n_rows, n_columns, place, values, places, room, counts = arguments
+        inside, registers = _below(b, n_columns), []
+        for row in range(LANES):
+            number = ir.Constant(_LONG, row)
+            there = b.icmp_signed("<", number, n_rows)
+            mask = b.and_(inside, _splat(b, there, _Mask))
+            registers.append(_read_masked(b, _at(b, x, b.mul(number, pitch)), mask))
+        for column, register in enumerate(_transposed(b, registers)):
+            number = ir.Constant(_LONG, column)
+            address = b.add(counts, ir.Constant(_LONG, 8 * column))
+            count = b.load(b.inttoptr(address, _LONG.as_pointer()))
+            end = b.add(count, b.mul(number, room))
+            more = _keep_nonzeros(b, register, place, _at(b, values, end), _at(b, places, end))
+            b.store(b.add(count, more), b.inttoptr(address, _LONG.as_pointer()))
+        return context.get_dummy_value()
+
+    numbers = [_address, *[_integer] * 4, _address, _address, _integer, _address]
+    return types.void(*numbers), generate
+
+
+def _transposed(b: ir.IRBuilder, registers: Sequence[Value]) -> list[Value]:
+    """Return the columns of a square: its halves change places, then the halves of those."""
+    rows, step = list(registers), LANES // 2
+    while step:
+        low = ir.Constant(_Ints, [j if not j & step else j - step + LANES for j in range(LANES)])
+        high = ir.Constant(_Ints, [j + step if not j & step else j + LANES for j in range(LANES)])
+        for i in range(LANES):
+            if not i & step:
+                one, other = rows[i], rows[i + step]
+                rows[i], rows[i + step] = b.shuffle_vector(one, other, low), b.shuffle_vector(one, other, high)
+        step //= 2
+    return rows
+
+
+@intrinsic
+def add_rows(context, values, places, count, panel, width, fresh, out):
+    """out = sum_k values[k] panel[places[k]], k < count, or `out` plus that unless `fresh`.
+
+    `width` is that of out, 1 to 128. The rows of the panel are as many whole registers wide. All sums stay in registers.
+    """
+
+    def generate(context, b, signature, arguments):
+        values, places, count, panel, width, fresh, out = arguments
+        registers = b.udiv(b.add(width, ir.Constant(_LONG, LANES - 1)), ir.Constant(_LONG, LANES))
+        end = b.append_basic_block("end")
+        cases = b.switch(registers, end)
+        for n in range(1, WIDEST + 1):
+            block = b.append_basic_block(f"registers_{n}")
+            cases.add_case(n, block)
+            b.position_at_end(block)
+            _add_rows(b, n, values, places, count, panel, width, fresh, out)
+            b.branch(end)
+        b.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(_address, _address, _integer, _address, _integer, types.boolean, _address), generate
+
+
+def _add_rows(
+    b: ir.IRBuilder, n: int, values: Value, places: Value, count: Value, panel: Value, width: Value, fresh: Value, out: Value
+) -> None:
+    """Write the loop over k for sums of n registers; of the last one, `out` may have a part."""
+    before, body, after = (b.append_basic_block(name) for name in ("before", "body", "after"))
+    full = ir.Constant(_Mask, [1] * LANES)
+    masks = [*[full] * (n - 1), _below(b, b.sub(width, ir.Constant(_LONG, LANES * (n - 1))))]
+    outs = [b.add(out, ir.Constant(_LONG, _BYTES * LANES * i)) for i in range(n)]
+    start = b.block
+    b.cbranch(fresh, body, before)
+
+    b.position_at_end(before)
+    olds = [_read_masked(b, address, mask) for address, mask in zip(outs, masks, strict=True)]
+    b.branch(body)
+
+    b.position_at_end(body)
+    k, sums = b.phi(_LONG), [b.phi(_Floats) for _ in range(n)]
+    for first, block in (([_NONE] * n, start), (olds, before)):
+        k.add_incoming(ir.Constant(_LONG, 0), block)
+        for total, number in zip(sums, first, strict=True):
+            total.add_incoming(number, block)
+    step = b.append_basic_block("step")
+    b.cbranch(b.icmp_signed("<", k, count), step, after)
+
+    b.position_at_end(step)
+    value = _splat(b, _read(b, _at(b, values, k), ir.FloatType()), _Floats)
+    row = b.mul(b.zext(_read(b, _at(b, places, k), _INT), _LONG), ir.Constant(_LONG, LANES * n))
+    for i, total in enumerate(sums):
+        number = _read(b, _at(b, panel, b.add(row, ir.Constant(_LONG, LANES * i))))
+        total.add_incoming(_call(b, "llvm.fma.v16f32", _Floats, value, number, total), step)
+    k.add_incoming(b.add(k, ir.Constant(_LONG, 1)), step)
+    b.branch(body)
+
+    b.position_at_end(after)
+    for total, address, mask in zip(sums, outs, masks, strict=True):
+        _write_masked(b, total, address, mask)

@@ -1,0 +1,121 @@
+"""Products that skip the zeros of x: most pixels of a digit are black, most words are not in a text.
+
+    out_n = s sum_(i: x_ni != 0) x_ni W_i
+
+The nonzeros of some rows are listed once; then a panel of W that fits the first cache, 112 x 128 numbers, is used for all
+those rows, and 128 sums stay in registers. A dense product does all additions at the speed of the registers, this one a few
+of them at the speed of the first cache: faster as long as most numbers are zeros.
+"""
+
+import numpy as np
+from numba import njit
+
+from numlp.kernels.fused.compiled import FLAGS
+from numlp.kernels.fused.vectors import FAST, LANES, WIDEST, add_rows, copy_some, keep_nonzeros, keep_nonzeros_of_columns
+
+_DEEP = 7 * LANES  # rows of a panel, which is 56 kB
+_SLAB = 3 * _DEEP  # terms of the sums whose nonzeros are listed at a time
+_ROOM = _SLAB + LANES  # of a list: what is written goes on to the end of a register
+_LISTS = 6 * LANES  # lists at a time
+_ENTRIES = _LISTS * _ROOM
+NUMBERS = 2 * _ENTRIES + (_DEEP * WIDEST + 1) * LANES  # of float32, that one product needs besides
+
+_SHARE = 0.3  # of nonzeros, at most
+_LOOK = 16  # rows that are looked at
+_WIDTH = 3 * LANES  # outputs, at least: fewer sums would wait for one another
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def mostly_zeros(x, width):
+    """Whether some rows of x hold so few other numbers that `width` outputs are made faster without the zeros."""
+    n, i = x.shape
+    if not FAST or x.itemsize != 4 or width < _WIDTH or x.size == 0:
+        return False
+    count, looked = 0, 0
+    for row in range(0, n, max(1, n // _LOOK)):
+        looked += i
+        for j in range(i):
+            count += x[row, j] != 0
+    return count < _SHARE * looked
+
+
+@njit(nogil=True)
+def multiply(x, transposed, W, scale, out, scratch):
+    """out = s op(x) W;  op(x) is x, or x^T if `transposed`. The arrays are float32, their rows may be parts of longer ones.
+
+    `scratch` has NUMBERS numbers.
+    """
+    values, places = scratch[:_ENTRIES], scratch[_ENTRIES : 2 * _ENTRIES].view(np.int32)
+    ends = np.empty((_LISTS, _SLAB // _DEEP), np.int64)
+    for start in range(0, len(W), _SLAB):
+        stop = min(start + _SLAB, len(W))
+        for top in range(0, len(out), _LISTS):
+            bottom = min(top + _LISTS, len(out))
+            if transposed:
+                _list_columns(x[start:stop, top:bottom], values, places, ends)
+            else:
+                _list_rows(x[top:bottom, start:stop], values, places, ends)
+            _add(values, places, ends, W[start:stop], start == 0, out[top:bottom], scratch[2 * _ENTRIES :])
+    if scale != 1:
+        for i in range(len(out)):
+            for j in range(out.shape[1]):
+                out[i, j] *= scale
+
+
+@njit(nogil=True)
+def _list_rows(x, values, places, ends):
+    """List the nonzeros of each row, and where they stand in their panel; ends[n, p] is where those of panel p end."""
+    n, wide = x.shape
+    for row in range(n):
+        count, start = 0, row * _ROOM
+        for i in range(0, wide, LANES):
+            end = start + count
+            count += keep_nonzeros(
+                x[row, i:].ctypes.data, wide - i, i % _DEEP, values[end:].ctypes.data, places[end:].ctypes.data
+            )
+            ends[row, i // _DEEP] = count
+
+
+@njit(nogil=True)
+def _list_columns(x, values, places, ends):
+    """List the nonzeros of each column in the same way."""
+    n, wide = x.shape
+    counts, pitch = np.empty(LANES, np.int64), x.strides[0] // x.itemsize
+    for i in range(0, wide, LANES):
+        counts[:] = 0
+        for row in range(0, n, LANES):
+            keep_nonzeros_of_columns(
+                x[row:, i:].ctypes.data, pitch, n - row, wide - i, row % _DEEP, values[i * _ROOM :].ctypes.data,
+                places[i * _ROOM :].ctypes.data, _ROOM, counts.ctypes.data,
+            )  # fmt: skip
+            ends[i : i + LANES, row // _DEEP] = counts
+
+
+@njit(nogil=True)
+def _add(values, places, ends, W, fresh, out, scratch):
+    """out = what the lists say, of one panel of W after the other; or `out` plus that unless `fresh`."""
+    registers = -(-out.shape[1] // LANES)
+    tiles = -(-registers // WIDEST)
+    skipped = -(scratch.ctypes.data // scratch.itemsize) % LANES  # to a multiple of a register
+    panel = scratch[skipped:]
+    for tile in range(tiles):
+        left, right = registers * tile // tiles * LANES, min(registers * (tile + 1) // tiles * LANES, out.shape[1])
+        for deep in range(0, len(W), _DEEP):
+            _copy_panel(W[deep : deep + _DEEP, left:right], panel)
+            for n in range(len(out)):
+                first = 0 if deep == 0 else ends[n, deep // _DEEP - 1]
+                count, at = ends[n, deep // _DEEP] - first, n * _ROOM + first
+                add_rows(
+                    values[at:].ctypes.data, places[at:].ctypes.data, count, panel.ctypes.data, right - left,
+                    fresh and deep == 0, out[n, left:].ctypes.data,
+                )  # fmt: skip
+
+
+@njit(nogil=True)
+def _copy_panel(W, panel):
+    """Copy rows of W one behind the other, each filled with zeros up to a whole register."""
+    place = 0
+    for i in range(len(W)):
+        for j in range(0, W.shape[1], LANES):
+            copy_some(W[i, j:].ctypes.data, W.shape[1] - j, panel[place:].ctypes.data)
+            place += LANES
