@@ -368,7 +368,7 @@ def test_model_that_was_not_fitted_says_so(model, tmp_path):
 
 
 def test_wrong_table_at_prediction_says_what_is_wrong(classifier, regressor):
-    with pytest.raises(ShapeError, match=r"^TabularClassifier.predict: x must have 4 columns, got 3$"):
+    with pytest.raises(ValueError, match=r"^X has 3 features, but TabularClassifier is expecting 4 features as input"):
         classifier.predict(X[:, :3])
     with pytest.raises(DTypeError, match=r"^TabularRegressor.predict: column 0 must hold numbers, as when it was fitted"):
         regressor.predict(X[:, [2, 1, 2, 3]])
