@@ -126,7 +126,7 @@ def test_rows_held_out_are_not_trained_on(effort, monkeypatch):
     calls = []
     fit = table_model.fit
     monkeypatch.setattr(table_model, "fit", lambda *given, **named: calls.append((given, named)) or fit(*given, **named))
-    TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.ones(100))
+    TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.full(100, 0.5))
     assert len(calls) == (5 if effort == "best" else 1)
     for (_, train), named in calls:
         inside, chosen = (set(part[1][:, 0]) for part in (train, named["validation"]))
@@ -138,7 +138,8 @@ def test_columns_are_fitted_to_the_rows_that_are_trained_on():
     x = np.random.default_rng(0).normal(size=(100, 1))
     model = TabularRegressor(**SMALL | {"epochs": 1}).fit(x, x[:, 0])
     rng = np.random.default_rng(np.random.RandomState(0).randint(2**31))
-    inside = rng.permutation(100)[20:]
+    order = np.argsort(Table(x, "test").keys())
+    inside = order[rng.permutation(100)[20:]]
     assert model.columns_.parts[0]["median"] == np.median(x[inside]) != np.median(x)
 
 
@@ -273,7 +274,7 @@ def test_balanced_classes_count_alike():
 
 def test_several_outputs_keep_their_units():
     y = np.stack([NUMBER, -NUMBER / 1e6], axis=1)
-    model = TabularRegressor(**SMALL | {"epochs": 30}).fit(X, y)
+    model = TabularRegressor(**SMALL | {"epochs": 60}).fit(X, y)
     assert model.predict(NEW).shape == (200, 2)
     assert model.predict_interval(NEW).shape == (200, 2, 2)
     assert model.predict(NEW, return_std=True)[1].shape == (200, 2)
@@ -288,6 +289,7 @@ def test_constant_target_and_tiny_tables_work():
 def test_training_takes_less_than_three_times_the_matrix():
     x = np.random.default_rng(0).normal(size=(100_000, 50))
     model = TabularRegressor(epochs=1, random_state=0)
+    TabularRegressor(epochs=1).fit(x[:9], x[:9, 0])  # what is compiled and imported is not counted
     tracemalloc.start()
     try:
         model.fit(x, x[:, 0])

@@ -26,6 +26,7 @@ EPOCHS = 256
 # about the time of a plain network; a small table gets as many epochs as make so many steps
 FAST_EPOCHS, FAST_STEPS = 25, 500
 _FEW = 8  # held out rows that are too few to be parted
+MOST_COPIES = 4  # of a row in the mean, where weights are whole numbers
 MEMBERS = {"fast": 1, "default": 1, "best": 5}  # effort -> the number of networks
 
 
@@ -123,15 +124,30 @@ class TableModel(BaseEstimator):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
-    def _fit(self, table: Table, y: Array, n_out: int, weight: Array | None, strata: Array | None = None) -> None:
-        """Fit columns, networks and calibration to a table and a target as the network wants it."""
+    def _rows(self, table: Table, y: Array, weight: Array | None, where: str) -> tuple[Array, Array | None]:
+        """Return the rows to fit to, in an order that does not depend on the order they came in, and their weights.
+
+        A row of weight 0 is left out; one of weight k is there k times, if all weights are whole numbers and small.
+        """
+        rows = np.lexsort((Table(y.reshape(len(y), -1), where).keys(), table.keys()))
+        if weight is None:
+            return rows, None
+        rows = rows[weight[rows] > 0]
+        if (weight % 1 == 0).all() and weight.sum() <= MOST_COPIES * len(weight):
+            return np.repeat(rows, weight[rows].astype(np.intp)), None
+        return rows, weight[rows]
+
+    def _fit(
+        self, table: Table, rows: Array, y: Array, n_out: int, weight: Array | None, strata: Array | None = None
+    ) -> None:
+        """Fit columns, networks and calibration to rows of a table, their target as the network wants it and their weight."""
         where = f"{type(self).__name__}.fit"
         members = MEMBERS[check_choice(self.effort, MEMBERS, where, "effort")]
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), members, strata, rng, where)
         order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
-        self.columns_ = Columns.fit(table, order if members > 1 else order[len(held[0]) :], self.categorical)
-        x = self.columns_.matrix(table, where, order)
+        self.columns_ = Columns.fit(table, rows[order if members > 1 else order[len(held[0]) :]], self.categorical)
+        x = self.columns_.matrix(table, where, rows[order])
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
         groups, outside = [], []

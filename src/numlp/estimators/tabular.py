@@ -105,19 +105,24 @@ class TabularClassifier(ClassifierMixin, TableModel):
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows."""
+        """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows.
+
+        A row of weight 0 counts for nothing. Whole numbers that add up to at most four times the rows are counts: a row of
+        weight 3 is three rows, of which some may be held out. Other weights multiply the loss of a row.
+        """
         where = "TabularClassifier.fit"
         table = self._table(X, where, reset=True)
         y = _vector(y, table, where)
         check_classification_targets(y)
+        rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
+        y = y[rows]
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ArgumentError(f"{where}: y must have at least 2 classes, got 1 class, {self.classes_.tolist()}")
-        weight = sample_weights(sample_weight, len(y), where)
         if self.class_weight is not None:
             own = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[labels]
             weight = own if weight is None else weight * own
-        self._fit(table, labels, len(self.classes_), weight, labels)
+        self._fit(table, rows, labels, len(self.classes_), weight, labels)
         return self
 
     def predict_proba(self, X: Any) -> Array:
@@ -201,7 +206,11 @@ class TabularRegressor(RegressorMixin, TableModel):
     _monitor = "validation_loss"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows."""
+        """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows.
+
+        A row of weight 0 counts for nothing. Whole numbers that add up to at most four times the rows are counts: a row of
+        weight 3 is three rows, of which some may be held out. Other weights multiply the loss of a row.
+        """
         where = "TabularRegressor.fit"
         table = self._table(X, where, reset=True)
         y = _vector(y, table, where, columns=True)
@@ -209,13 +218,13 @@ class TabularRegressor(RegressorMixin, TableModel):
             raise DTypeError(f"{where}: y must hold real numbers, got dtype {y.dtype}")
         y = y.astype(np.float64)
         check_finite(y, where, "y")
-        weight = sample_weights(sample_weight, len(y), where)
-        columns = y.reshape(len(y), -1)
+        rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
+        columns = y[rows].reshape(len(rows), -1)
         self._flat = y.ndim == 1
         self._center, self._range = columns.mean(axis=0), (columns.min(axis=0), columns.max(axis=0))
         self._unit = np.where(columns.std(axis=0) > 0, columns.std(axis=0), 1.0)
         self._squares: list[Array] = []
-        self._fit(table, (columns - self._center) / self._unit, columns.shape[1], weight)
+        self._fit(table, rows, (columns - self._center) / self._unit, columns.shape[1], weight)
         self._error = self._unit * np.sqrt(np.mean(self._squares, axis=0))
         return self
 
