@@ -140,7 +140,7 @@ class TableModel(BaseEstimator):
     def _fit(
         self, table: Table, rows: Array, y: Array, n_out: int, weight: Array | None, strata: Array | None = None
     ) -> None:
-        """Fit columns, networks and calibration to rows of a table, their target as the network wants it and their weight."""
+        """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
         members = MEMBERS[check_choice(self.effort, MEMBERS, where, "effort")]
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
