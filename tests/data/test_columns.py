@@ -159,6 +159,14 @@ def test_table_that_cannot_be_taken_says_why(x, error, message):
     assert str(caught.value) == message
 
 
+def test_keys_are_the_same_for_equal_rows_only():
+    keys = Table(objects([0, 0.0, 1, None, np.nan, 0], ["a", "a", "a", "b", "b", None]), "test").keys()
+    assert keys.dtype == np.uint64 and [int(np.flatnonzero(keys == key)[0]) for key in keys] == [0, 0, 2, 3, 3, 5]
+    assert (Table(objects([1, -0.0], ["a", "a"]), "test").keys() == keys[[2, 0]]).all()
+    grid = np.stack(np.meshgrid(np.arange(200), np.arange(200)), axis=-1).reshape(-1, 2)
+    assert len(set(Table(grid, "test").keys().tolist())) == 40_000
+
+
 def test_table_of_another_width_or_kind_says_what_is_wrong():
     columns = fitted(np.ones((3, 2)))
     with pytest.raises(ShapeError, match=r"^test: x must have 2 columns, got 3$"):

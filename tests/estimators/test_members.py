@@ -23,6 +23,14 @@ def test_each_member_has_its_own_outputs():
     assert not np.allclose(found[0], found[1])
 
 
+def test_exact_members_compute_in_float64():
+    group = members(nl.SquaredError())
+    exact = Members(group.network, group.params, exact=True)
+    for one, two in zip(exact.outputs(X), group.outputs(X), strict=True):
+        assert (one.dtype, two.dtype) == (np.float64, np.float32)
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
 def test_scaled_members_give_scaled_outputs():
     group = members(nl.SquaredError())
     before = np.array(list(group.outputs(X)))

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from numlp.checkpoint import load, save
 from numlp.data.columns import Columns, Table
-from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number, check_same_length
+from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
@@ -26,6 +26,7 @@ EPOCHS = 256
 # about the time of a plain network; a small table gets as many epochs as make so many steps
 FAST_EPOCHS, FAST_STEPS = 25, 500
 _FEW = 8  # held out rows that are too few to be parted
+MOST_COPIES = 4  # of a row in the mean, where weights are whole numbers
 MEMBERS = {"fast": 1, "default": 1, "best": 5}  # effort -> the number of networks
 
 
@@ -103,6 +104,7 @@ class TableModel(BaseEstimator):
             raise CheckpointError(f"{where}: model must be of a {cls.__name__}, got {repr(kind)[:60]}")
         found = cls()
         found.members_ = Members.from_network(network, found._new_loss(), where)
+        found.members_.exact = True
         found.columns_ = Columns.from_config(table.get("columns"), where)
         found.scores_ = Scores.from_config(table.get("scores"), where)
         if found.columns_.width != network.n_in:
@@ -122,21 +124,30 @@ class TableModel(BaseEstimator):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
-    def _fit(self, X: Any, y: Array, n_out: int, weight: Array | None, strata: Array | None = None) -> None:
-        """Fit columns, networks and calibration to a table and a target as the network wants it."""
+    def _rows(self, table: Table, y: Array, weight: Array | None, where: str) -> tuple[Array, Array | None]:
+        """Return the rows to fit to, in an order that does not depend on the order they came in, and their weights.
+
+        A row of weight 0 is left out; one of weight k is there k times, if all weights are whole numbers and small.
+        """
+        rows = np.lexsort((Table(y.reshape(len(y), -1), where).keys(), table.keys()))
+        if weight is None:
+            return rows, None
+        rows = rows[weight[rows] > 0]
+        if (weight % 1 == 0).all() and weight.sum() <= MOST_COPIES * len(weight):
+            return np.repeat(rows, weight[rows].astype(np.intp)), None
+        return rows, weight[rows]
+
+    def _fit(
+        self, table: Table, rows: Array, y: Array, n_out: int, weight: Array | None, strata: Array | None = None
+    ) -> None:
+        """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
         members = MEMBERS[check_choice(self.effort, MEMBERS, where, "effort")]
-        table = Table(X, where)
-        check_same_length(np.empty((table.shape[0], 0)), y, where)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), members, strata, rng, where)
         order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
-        self.columns_ = Columns.fit(table, order if members > 1 else order[len(held[0]) :], self.categorical)
-        self.n_features_in_ = table.shape[1]
-        self.__dict__.pop("feature_names_in_", None)
-        if table.names is not None:
-            self.feature_names_in_ = np.array(table.names, object)
-        x = self.columns_.matrix(table, where, order)
+        self.columns_ = Columns.fit(table, rows[order if members > 1 else order[len(held[0]) :]], self.categorical)
+        x = self.columns_.matrix(table, where, rows[order])
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
         groups, outside = [], []
@@ -147,14 +158,14 @@ class TableModel(BaseEstimator):
             self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
             outside.append(self._judge(group, x[judged], y[judged]))
             groups.append(group)
-        self.members_ = Members(groups[0].network, [params for group in groups for params in group.params])
+        self.members_ = Members(groups[0].network, [p for group in groups for p in group.params], exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
 
     def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
         """Return the rows that each member does not train on: a random part, or one fold each, alike in their classes."""
         share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
         if n < max(2, members):
-            raise ArgumentError(f"{where}: X must have at least {max(2, members)} rows, got {n}")
+            raise ArgumentError(f"{where}: X must have at least {max(2, members)} rows, got {n} sample(s)")
         order = rng.permutation(n)
         if members == 1:
             return [order[: min(max(1, round(share * n)), n - 1)]]
@@ -196,9 +207,18 @@ class TableModel(BaseEstimator):
         self.histories_.append(history)
         return Members(network, recipe.kept)
 
+    def _table(self, X: Any, where: str, reset: bool) -> Table:
+        """Return X as a table: arrays checked by scikit-learn, data frames by their names; `reset` keeps what X is like."""
+        if not hasattr(X, "__arrow_c_stream__"):
+            return Table(validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset), where)
+        table = Table(X, where)
+        if reset:
+            self.n_features_in_, self.feature_names_in_ = table.shape[1], np.array(table.names, object)
+        return table
+
     def _matrix(self, X: Any, where: str) -> Array:
         check_is_fitted(self, "members_")
-        return self.columns_.matrix(Table(X, where), where)
+        return self.columns_.matrix(self._table(X, where, reset=False), where)
 
     def _new_loss(self) -> Loss:
         raise NotImplementedError

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import compute_class_weight
+from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from numlp.errors import ArgumentError, ShapeError, check_finite, check_weight
+from numlp.data.columns import Table
+from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_same_length
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import temperature
 from numlp.estimators.members import Members
 from numlp.estimators.table_model import TableModel
+from numlp.estimators.weights import sample_weights
 from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
 
 Array = NDArray[Any]
@@ -103,17 +105,24 @@ class TabularClassifier(ClassifierMixin, TableModel):
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows."""
-        y = _vector(y, "TabularClassifier.fit")
+        """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows.
+
+        A row of weight 0 counts for nothing. Whole numbers that add up to at most four times the rows are counts: a row of
+        weight 3 is three rows, of which some may be held out. Other weights multiply the loss of a row.
+        """
+        where = "TabularClassifier.fit"
+        table = self._table(X, where, reset=True)
+        y = _vector(y, table, where)
         check_classification_targets(y)
+        rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
+        y = y[rows]
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ArgumentError(f"TabularClassifier.fit: y must have at least 2 classes, got {self.classes_.tolist()}")
-        weight = None if sample_weight is None else check_weight(sample_weight, len(labels), "TabularClassifier.fit")
+            raise ArgumentError(f"{where}: y must have at least 2 classes, got 1 class, {self.classes_.tolist()}")
         if self.class_weight is not None:
             own = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[labels]
             weight = own if weight is None else weight * own
-        self._fit(X, labels, len(self.classes_), weight, labels)
+        self._fit(table, rows, labels, len(self.classes_), weight, labels)
         return self
 
     def predict_proba(self, X: Any) -> Array:
@@ -197,16 +206,25 @@ class TabularRegressor(RegressorMixin, TableModel):
     _monitor = "validation_loss"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows."""
-        y = _vector(y, "TabularRegressor.fit", columns=True).astype(np.float64)
-        check_finite(y, "TabularRegressor.fit", "y")
-        weight = None if sample_weight is None else check_weight(sample_weight, len(y), "TabularRegressor.fit")
-        columns = y.reshape(len(y), -1)
+        """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows.
+
+        A row of weight 0 counts for nothing. Whole numbers that add up to at most four times the rows are counts: a row of
+        weight 3 is three rows, of which some may be held out. Other weights multiply the loss of a row.
+        """
+        where = "TabularRegressor.fit"
+        table = self._table(X, where, reset=True)
+        y = _vector(y, table, where, columns=True)
+        if y.dtype.kind == "c":
+            raise DTypeError(f"{where}: y must hold real numbers, got dtype {y.dtype}")
+        y = y.astype(np.float64)
+        check_finite(y, where, "y")
+        rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
+        columns = y[rows].reshape(len(rows), -1)
         self._flat = y.ndim == 1
         self._center, self._range = columns.mean(axis=0), (columns.min(axis=0), columns.max(axis=0))
         self._unit = np.where(columns.std(axis=0) > 0, columns.std(axis=0), 1.0)
         self._squares: list[Array] = []
-        self._fit(X, (columns - self._center) / self._unit, columns.shape[1], weight)
+        self._fit(table, rows, (columns - self._center) / self._unit, columns.shape[1], weight)
         self._error = self._unit * np.sqrt(np.mean(self._squares, axis=0))
         return self
 
@@ -263,6 +281,11 @@ class TabularRegressor(RegressorMixin, TableModel):
         self._squares.append(np.mean(off**2, axis=0))
         return np.abs(off).max(axis=1)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def _target_config(self) -> dict[str, Any]:
         numbers = {"center": self._center, "unit": self._unit, "low": self._range[0], "high": self._range[1]}
         numbers["error"] = self._error
@@ -285,12 +308,15 @@ def mean_softmax(members: Members, x: Array) -> Array:
     return p / len(members)
 
 
-def _vector(y: Any, where: str, columns: bool = False) -> Array:
-    """Return y as an array (n,), or also (n, outputs) if it may have `columns`."""
+def _vector(y: Any, table: Table, where: str, columns: bool = False) -> Array:
+    """Return y as an array (n,), or also (n, outputs) if it may have `columns`, for the n rows of a table."""
+    if y is None:  # scikit-learn wants the words
+        raise ShapeError(f"{where}: y must have shape (n,), got None; fit requires y to be passed, but the target y is None")
     y = np.asarray(y)
+    if not columns and y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
     if y.ndim not in ((1, 2) if columns else (1,)):
         expected = "(n,) or (n, outputs)" if columns else "(n,)"
-        raise ShapeError(
-            f"{where}: y must have shape {expected}, got {'None' if y.dtype == object and not y.ndim else y.shape}"
-        )
+        raise ShapeError(f"{where}: y must have shape {expected}, got {y.shape}")
+    check_same_length(np.empty((table.shape[0], 0)), y, where)
     return y
