@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oldest bench fuzz torture fuzz-atheris oracle oracle-live lock clean
+.PHONY: demo test coverage mutation oldest bench fuzz torture fuzz-atheris oracle oracle-live lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/numlp train digits --out $(VENV)/digits.safetensors
@@ -15,6 +15,15 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+# the whole suite, at least 95 % of the branches; what loads, saves and validates, all of them
+coverage: $(VENV)/.installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/coverage
+
+# what loads, saves and validates, broken in thousands of small ways; the tests must notice 80 %
+mutation: $(VENV)/.installed-dev
+	$(PIP) -e '.[mutation]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/mutation
 
 # the estimators with the oldest scikit-learn that pyproject.toml allows, in an environment of its own
 oldest: .venv-oldest/.installed
@@ -87,4 +96,4 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf $(VENV) .venv-torch .venv-peers .venv-oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch .venv-peers .venv-oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants .coverage*

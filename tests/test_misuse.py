@@ -220,6 +220,8 @@ MISUSES: dict[str, Misuse] = {
     "WarmUp steps 0": Misuse(lambda s: nl.WarmUp(0, nl.Constant(0.1)), ArgumentError, "WarmUp: steps must be a whole number of at least 1, got 0"),
     # metrics and checks
     "accuracy lengths differ": Misuse(lambda s: nl.accuracy(s.y, s.y[:4]), ShapeError, "accuracy: x has 6 rows, y has 4; they must be equal"),
+    "accuracy weights below 0": Misuse(lambda s: nl.accuracy(s.y, s.y, weight=[0, 1, -1, 1, 1, 1]), ArgumentError, "accuracy: weight must be at least 0, got -1 at row 2"),
+    "accuracy weights all 0": Misuse(lambda s: nl.accuracy(s.y, s.y, weight=np.zeros(6)), ArgumentError, "accuracy: weight must be above 0 in at least 1 row, got 0 in all 6"),
     "accuracy of nothing": Misuse(lambda s: nl.accuracy(s.y[:0], s.y[:0]), ShapeError, "accuracy: labels must have at least 1 row, got (0,)"),
     "accuracy of scores": Misuse(lambda s: nl.accuracy(np.eye(3)[s.y], s.y), ShapeError, "accuracy: predicted must have the shape of labels, (6,), got (6, 3)"),
     "confusion matrix lengths differ": Misuse(lambda s: nl.confusion_matrix(s.y, s.y[:4], 3), ShapeError, "confusion_matrix: x has 6 rows, y has 4; they must be equal"),

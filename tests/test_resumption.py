@@ -305,6 +305,22 @@ def test_file_that_somebody_else_made_is_refused_as_not_whole(name: str, memory_
         fit_again(memory_folder / "run")
 
 
+@pytest.mark.parametrize("numbers", ["params", "state"])
+def test_checkpoint_with_a_number_that_is_not_finite_is_refused(numbers: str, memory_folder: Path) -> None:
+    def run() -> None:
+        network = nl.Network([nl.Dense(2, 2), nl.BatchNorm(2)], rng=0)
+        data = np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1])
+        nl.fit(network, data, epochs=2, callbacks=[nl.Checkpointer(memory_folder)], resume=memory_folder)
+
+    run()
+    path = max(memory_folder.iterdir())
+    state = read_state(path)
+    state[numbers][-1] = np.nan
+    write_state(path, state, read_tag(path) or "")
+    with pytest.raises(nl.errors.CheckpointError, match=r"got ValueError\('numbers that are not finite'\)$"):
+        run()
+
+
 class Extra(nl.Callback):
     """Adds a figure to every second record."""
 

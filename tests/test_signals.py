@@ -55,6 +55,13 @@ def test_first_signal_is_told_and_the_second_acts_as_usual() -> None:
     assert told == [signal.SIGINT]
 
 
+def test_training_that_fails_leaves_the_handlers_as_they_were() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError), interruptible(lambda signum: None):
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_one_signal_of_several_gives_all_of_them_back() -> None:
     told: list[int] = []
     with pytest.raises(KeyboardInterrupt), interruptible(told.append, signal.SIGINT, signal.SIGTERM):

@@ -87,7 +87,9 @@ def test_file_of_another_format_or_kind_is_refused(tmp_path: Path) -> None:
 def test_whole_file_with_other_content_is_refused(plain: bytes, text: str, tmp_path: Path) -> None:
     tensors = {"plain": np.frombuffer(plain, np.uint8), "sha256": np.zeros(32, np.uint8)}
     data = to_header(tensors, {STATE_KEY: "1", "tag": ""}) + plain
-    (tmp_path / "a").write_bytes(data + hashlib.sha256(data).digest())
+    parts = [data[: len(data) - len(plain)], plain]
+    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+    (tmp_path / "a").write_bytes(data + hashlib.sha256(digests).digest())
     with pytest.raises(CheckpointError, match=f"^resume: .*{text}"):
         read_state(tmp_path / "a")
 
@@ -102,6 +104,8 @@ def test_tag_is_read_without_the_rest_and_of_checkpoints_only(tmp_path: Path) ->
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert read_tag(path) == "mine"  # whether it is whole is another question
     nl.save(nl.Network([nl.Dense(1, 1)], rng=0), tmp_path / "m")
+    (tmp_path / "other").write_bytes(to_header({}, {"tag": "mine"}))
+    assert read_tag(tmp_path / "other") is None, "what is no checkpoint must not be taken for one's own, and deleted"
     assert read_tag(tmp_path / "m") is read_tag(tmp_path) is read_tag(tmp_path / "none") is None
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,13 @@ def test_misleading_header_gets_its_own_error(kind: str) -> None:
 def test_at_least_40_misleading_headers_say_different_things() -> None:
     assert len(BAD) >= 40
     assert len({re.sub(r"got .*", "", message) + kind for kind, (_, message) in BAD.items()}) >= 40
+
+
+def test_nesting_of_any_depth_gets_an_error_of_ours() -> None:
+    # near the limit of Python a header can still be read, and be too deep to be shown
+    for depth in range(1, sys.getrecursionlimit() + 1):
+        with pytest.raises(CheckpointError, match=r"must have dtype, shape and data_offsets|must be nested less deeply"):
+            read(file('{"a":' + "[" * depth + "]" * depth + "}"))
 
 
 class Watched(io.BytesIO):

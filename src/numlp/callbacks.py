@@ -59,6 +59,11 @@ def check_monitor(monitor: str, run: Run, where: str) -> None:
         )
 
 
+def sign_of(monitor: str) -> float:
+    """Return what a figure is multiplied with so that the smallest is best: of an accuracy the largest is."""
+    return -1.0 if monitor.endswith("accuracy") else 1.0
+
+
 class EarlyStopping(Callback):
     """Stop when the monitored figure has not improved for `patience` epochs, and restore the best weights.
 
@@ -90,7 +95,7 @@ class EarlyStopping(Callback):
         self.patience = check_count(patience, "EarlyStopping", "patience")
         self.monitor = monitor
         self.min_delta = check_number(min_delta, "EarlyStopping", "min_delta", low=0)
-        self._sign = -1.0 if monitor.endswith("accuracy") else 1.0
+        self._sign = sign_of(monitor)
 
     def on_fit_begin(self, run: Run) -> None:
         """Check that the monitored figure will exist, and forget an earlier training."""
@@ -263,7 +268,7 @@ class ReduceOnPlateau(Callback):
         self.relative = relative
         self.cooldown = check_count(cooldown, where, "cooldown", least=0)
         self.min_rate = check_number(min_rate, where, "min_rate", low=0)
-        self._sign = -1.0 if monitor.endswith("accuracy") else 1.0
+        self._sign = sign_of(monitor)
 
     def on_fit_begin(self, run: Run) -> None:
         """Check that there is a figure and a rate, and forget an earlier training."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from numlp.config import from_config
 from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import replace_file
-from numlp.layers import LAYERS, Average, Layer, Residual
+from numlp.layers import LAYERS, Layer
 from numlp.network import Network
 from numlp.states import STATE_KEY, read_state
 from numlp.tensors import Entry, parse_json, read_header, read_tensors
@@ -159,8 +159,7 @@ def _built(
 def _parts(layer: Layer) -> Iterator[Layer]:
     """Yield a layer and all those inside it."""
     yield layer
-    stacks = layer.stacks if isinstance(layer, Average) else [layer.layers] if isinstance(layer, Residual) else []
-    for stack in stacks:
+    for stack in layer.stacks:
         for inner in stack:
             yield from _parts(inner)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-from numlp.callbacks import Callback, check_monitor
+from numlp.callbacks import Callback, check_monitor, sign_of
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, check_count, check_number
 from numlp.files import make_folder, remove_leftovers
@@ -125,7 +125,7 @@ class Checkpointer(Callback):
         """Check that the monitored figure will exist."""
         self._monitor = self.monitor or ("validation_loss" if "validation_loss" in run.monitors else "loss")
         check_monitor(self._monitor, run, "Checkpointer")
-        self._sign = -1.0 if self._monitor.endswith("accuracy") else 1.0
+        self._sign = sign_of(self._monitor)
         self._partly = not isinstance(run.optimizer, LBFGS)  # whether something between begin and end can be gone on from
         self._last = time.monotonic()
 
@@ -193,18 +193,18 @@ def resumption(
     run: Run,
     batches: Batches,
     listeners: list[Callback],
+    writer: Checkpointer | None,
     resume: str | os.PathLike[str] | None,
     others: Mapping[str, Any],
     n_threads: int | str,
 ) -> Callable[[], bool]:
-    """Find the checkpoint to go on from and tell run and Checkpointer of it; the last listener may be one.
+    """Find the checkpoint to go on from and tell the run, and the `writer` if there is one, of it.
 
     `others` are the parts, data and numbers of the training besides those of the run, by name. Returns what puts the rest
     of the checkpoint, if there is one, in place, and then tells whether the training is finished.
 
     Errors  CheckpointError if the checkpoint is damaged or of another training; as Checkpointer.begin.
     """
-    writer = listeners[-1] if listeners and isinstance(listeners[-1], Checkpointer) else None
     if writer is None and resume is None:
         return lambda: False
     given = {} if writer is None else writer.settings

@@ -126,7 +126,7 @@ class Resumable:
         run = self.run
         assert run.resumed_from is not None
         with whole(run.resumed_from):
-            if not np.isfinite(state["params"]).all() and np.isfinite(state["state"]).all():
+            if not (np.isfinite(state["params"]).all() and np.isfinite(state["state"]).all()):
                 raise ValueError("numbers that are not finite")
             run.network.rng.bit_generator.state = state["generator"]
             run.optimizer.restore(state["optimizer"])
@@ -157,8 +157,7 @@ def whole(path: Path) -> Iterator[None]:
 
 def _environment(n_threads: int | str) -> dict[str, Any]:
     """Return what may change the last digits of a result."""
-    libraries = blas.libraries()  # SciPy's is another one, which makes no product here
-    library = next((one for one in libraries if "numpy" in (one.path or "")), libraries[0] if libraries else None)
+    library = next(iter(blas.libraries()), None)  # NumPy's comes first
     return {
         "numlp": __version__,
         "numpy": np.__version__,

@@ -3,7 +3,7 @@
     file     a safetensors file; its metadata has `numlp_checkpoint`, the format, and `tag`, for who looks at the header only
     arrays   a tensor each, named by its path in the dict: optimizer.m
     plain    the rest as JSON, in the bytes of a tensor; an array is {"__tensor__": name} there
-    sha256   the last tensor: the SHA-256 of all bytes before it
+    sha256   the last tensor: the SHA-256 of those of the header and of each tensor before it, one after the other
 
 A changed bit anywhere, or a byte less, is an error. Nothing in a file is ever executed.
 """
@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,11 @@ def read_state(path: str | os.PathLike[str], where: str = "resume") -> dict[str,
         raise CheckpointError(f"{where}: file must be a checkpoint of format {FORMAT}, got {kind}")
     tensors = read_tensors(content, header, where)
     digest = tensors.pop(_DIGEST).tobytes()
-    if hashlib.sha256(memoryview(data)[: -len(digest) or None]).digest() != digest:
+    ends = [header.begin, *(header.begin + entry.stop for entry in header.entries.values())][:-1]
+    whole = memoryview(data)
+    with ThreadPoolExecutor() as threads:
+        digests = list(threads.map(_sha256, (whole[start:end] for start, end in pairwise([0, *ends]))))
+    if _sha256(b"".join(digests)) != digest:
         raise CheckpointError(f"{where}: file must have the SHA-256 it was written with, got another; it is damaged")
     plain = parse_json(tensors.pop(_PLAIN).tobytes().decode(errors="replace"), where, finite=False)
     if not isinstance(plain, dict):
@@ -88,13 +93,15 @@ def read_tag(path: str | os.PathLike[str]) -> str | None:
 
 
 def _with_digest(parts: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """Yield the parts, and then their SHA-256, which is computed while the caller writes them."""
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(1) as thread:
-        for part in parts:
-            thread.submit(digest.update, part)
-            yield part
-    yield digest.digest()
+    """Yield the parts, and then their digest, which is computed on all cores while the caller writes them."""
+    with ThreadPoolExecutor() as threads:
+        digests = threads.map(_sha256, parts)  # begins with all of them
+        yield from parts
+        yield _sha256(b"".join(digests))
+
+
+def _sha256(data: bytes | memoryview) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def _without_arrays(value: Any, path: str, tensors: dict[str, NDArray[Any]]) -> Any:

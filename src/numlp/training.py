@@ -112,7 +112,7 @@ def fit(
     n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
     loss = _check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
     optimizer = _check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
-    listeners = _in_order([_check_part(callback, Callback, "callbacks") for callback in callbacks])
+    listeners, writer = _in_order([_check_part(callback, Callback, "callbacks") for callback in callbacks])
     data = {"train": _check_data(network, loss, train, "fit", warn=True)}
     if validation is not None:
         data["validation"] = _check_data(network, loss, validation, "fit: validation")
@@ -121,7 +121,7 @@ def fit(
     run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
     sensible = network.sensible_threads(batches.batch_size)
     others = {"loss": loss, "augment": augment, **data}
-    restore = resumption(run, batches, listeners, resume, others, "any" if deterministic else n_threads or sensible)
+    restore = resumption(run, batches, listeners, writer, resume, others, "any" if deterministic else n_threads or sensible)
 
     def notify(event: str) -> None:
         for listener in listeners:
@@ -134,7 +134,7 @@ def fit(
     if restore():
         return run.history
     with (
-        interruptible(run.interrupt, *_signals(listeners)),
+        interruptible(run.interrupt, signal.SIGINT, *([signal.SIGTERM] if writer else [])),
         kernels.threads(sensible, n_threads, deterministic),
         progress_bar(epochs * len(batches), "training", progress, unit="step", initial=run.step) as bar,
     ):
@@ -258,7 +258,7 @@ def _minimize(
         value += network.penalty()
         network.backward(dy)
         notify("on_gradients")
-        if not (math.isfinite(value) and np.isfinite(network.grads).all()):
+        if not (math.isfinite(value) and kernels.all_finite(network.grads)):
             raise diverged(run, value, x)
         return value, network.grads.astype(np.float64)  # a copy: SciPy keeps it
 
@@ -345,18 +345,13 @@ def _check_part(part: Any, kind: type[Any], name: str) -> Any:
     return part
 
 
-def _in_order(listeners: list[Callback]) -> list[Callback]:
-    """Return the listeners with the Checkpointer, of which there may be one, at the end: it keeps what all others did."""
+def _in_order(listeners: list[Callback]) -> tuple[list[Callback], Checkpointer | None]:
+    """Return the listeners, and the Checkpointer among them, if there is one: at the end, it keeps what all others did."""
     checkpointers = [listener for listener in listeners if isinstance(listener, Checkpointer)]
     if len(checkpointers) > 1:
         raise ArgumentError(f"fit: callbacks must hold at most 1 Checkpointer, got {len(checkpointers)}")
-    return [listener for listener in listeners if listener not in checkpointers] + checkpointers
-
-
-def _signals(listeners: list[Callback]) -> tuple[int, ...]:
-    """Return the signals that end training after the current step: SIGTERM if that step will be kept."""
-    keeps = any(isinstance(listener, Checkpointer) for listener in listeners)
-    return (signal.SIGINT, signal.SIGTERM) if keeps else (signal.SIGINT,)
+    ordered = [listener for listener in listeners if listener not in checkpointers] + checkpointers
+    return ordered, checkpointers[0] if checkpointers else None
 
 
 def _check_data(

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from numlp.data import download
 from numlp.data.download import Patience, RemoteFile, fetch, sha256_of
@@ -247,6 +248,14 @@ def test_fetch_killed_at_random_instants_leaves_no_bad_file(served, tmp_path):
     said = in_processes("kill", kills, served.mirror("pieces"), tmp_path)
     assert os.listdir(tmp_path) == [LARGE.name] and sha256_of(tmp_path / LARGE.name) == LARGE.sha256
     assert re.fullmatch(rf"{kills} kills: [0-9]+ after the end, [1-9][0-9]* in the middle of the body\n", said)
+
+
+def test_connection_that_is_made_after_the_time_was_up_asks_for_nothing(served):
+    with requests.Session() as session, download._time_limit(session, 0) as time_is_up:
+        assert time_is_up.wait(10)
+        with pytest.raises(requests.RequestException):
+            session.get(served.mirror("good") + NAME, timeout=10)
+    assert served.server.asked == []
 
 
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):

@@ -97,6 +97,7 @@ def test_read_csv_says_where_and_what_is_wrong(write, content, message):
     ("cells", "count"),
     [
         (["n/a"], "1 such cell in the file"),
+        (["n/a", "nan"], "2 such cells in the file"),
         (["nan", "n/a", "inf", ""], "4 such cells in the file"),
         (["x"] * 999, "999 such cells in the file"),
         (["x"] * 5000, "more than 999 such cells in the file"),

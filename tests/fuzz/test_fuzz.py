@@ -19,6 +19,8 @@ SIZES = {
     "nightly": (1_000_000, 1_000_000, 1_000_000, 1_000_000, 200_000, 200_000, 100_000),
     "release": (10_000_000, 10_000_000, 40_000_000, 10_000_000, 2_000_000, 2_000_000, 1_000_000),
 }
+# a second thread takes a buffer of its own the first time that it has something to multiply: after memory was limited, perhaps
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 COUNTS = dict(zip(KINDS, SIZES[os.environ.get("NUMLP_FUZZ", "change")], strict=True))
 
 
@@ -27,7 +29,7 @@ def child(script: str, *arguments: str, timeout: float | None = None) -> Any:
     path = os.pathsep.join([str(HERE.parent), *sys.path])
     process = subprocess.run(
         [sys.executable, HERE / script, *arguments],
-        capture_output=True, text=True, timeout=timeout, env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True, timeout=timeout, env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-3000:]
     return [json.loads(line) for line in process.stdout.splitlines()]

@@ -84,10 +84,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a network, print its test loss and accuracy, and save it."""
-    changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
-    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     if run is None and (checkpoint_every is not None or keep_going):
         raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
+    changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
+    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     job = job._replace(doctor=nl.Doctor(speaker(as_json, quiet=False)) if diagnose else None)
     if job.recipe.widths:
         if run is not None:

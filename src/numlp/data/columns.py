@@ -221,8 +221,7 @@ class Columns:
         for i, part in enumerate(self.parts):
             column = table.column(order[i], part["kind"] != "number")
             if isinstance(column, Labels):
-                place = {level: k + 1 for k, level in enumerate(part["levels"])}
-                codes = np.array([*(place.get(level, 0) for level in column.levels), 0])[column.codes]
+                codes = _coded(column, part["levels"])
                 codes = codes if rows is None else codes[rows]
                 out[:, self._spans[i]] = codes[:, None] if part["kind"] == "codes" else np.array(part["values"])[codes]
                 continue
@@ -328,11 +327,16 @@ def _category(column: Labels) -> dict[str, Any]:
     n = len(levels)
     if n > ONE_HOT:
         return {"kind": "codes", "levels": levels}
-    place = {level: k + 1 for k, level in enumerate(levels)}
-    codes = np.array([*(place.get(level, 0) for level in column.levels), 0])[column.codes]
+    codes = _coded(column, levels)
     hot = np.array([[0.0], [1.0], [-1.0]]) if n == 2 else np.eye(n + 1)[:, 1:] if n else np.zeros((1, 1))
     values = np.stack([_scaled(hot[codes, k], hot[:, k]) for k in range(hot.shape[1])], axis=1)
     return {"kind": "levels", "levels": levels, "values": values.tolist()}
+
+
+def _coded(column: Labels, levels: Sequence[str]) -> Array:
+    """Return the code of each cell: k + 1 for `levels[k]`, 0 for a gap or any other."""
+    place = {level: k + 1 for k, level in enumerate(levels)}
+    return np.array([*(place.get(level, 0) for level in column.levels), 0])[column.codes]
 
 
 def _scaled(column: Array, values: Array) -> Array:

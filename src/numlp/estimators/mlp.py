@@ -22,7 +22,7 @@ from numlp.estimators import settings
 from numlp.estimators.conversion import from_sklearn, to_sklearn
 from numlp.estimators.objective import Objective, RowOrder
 from numlp.estimators.rules import FitTasks, KeepState, LBFGSRules, MaxTime, Rules, Scorer, Validation
-from numlp.estimators.sklearn_callbacks import CallbackSupportMixin
+from numlp.estimators.sklearn_callbacks import CallbackSupportMixin, with_callbacks
 from numlp.estimators.weights import sample_weights, with_class_weights
 from numlp.losses import Loss
 from numlp.network import Network
@@ -64,6 +64,22 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
     """
 
     _best: Any = None  # weights of the best validation score, kept with early stopping
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+        """Train; from the start, or with `warm_start` from where the last training ended.
+
+        Parameters
+        ----------
+        X, y
+            (n, n_features) array, data frame or sparse matrix (made dense); classes (n,), or 0 and 1
+            (n, n_labels); numbers (n,) or (n, n_outputs).
+        sample_weight
+            (n,) at least 0, how much each row counts.
+        eval_set
+            (X, y) or (X, y, sample_weight): measured after each epoch, and with early_stopping used for it.
+        """
+        return self._fit(X, y, sample_weight, eval_set, incremental=False)
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep the constructor's arguments under their names, as scikit-learn wants it."""

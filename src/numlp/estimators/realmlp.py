@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.callbacks import Callback
+from numlp.callbacks import Callback, sign_of
 from numlp.layers import Dense, Dropout, Embedding, Layer, ParametricActivation, Periodic, Scale
 from numlp.losses import Loss
 from numlp.network import Network
@@ -118,7 +118,7 @@ class Recipe(Callback):
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
-        self._sign = -1.0 if monitor.endswith("accuracy") else 1.0
+        self._sign = sign_of(monitor)
 
     def on_fit_begin(self, run: Run) -> None:
         """Find the layers, and forget an earlier training."""

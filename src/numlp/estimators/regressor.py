@@ -14,7 +14,6 @@ from numlp.callbacks import Callback
 from numlp.errors import ArgumentError
 from numlp.estimators import settings
 from numlp.estimators.mlp import MultilayerPerceptron, takes_steps
-from numlp.estimators.sklearn_callbacks import with_callbacks
 from numlp.losses import GaussianNLL, Loss, Pinball, Poisson, SquaredError
 from numlp.optimizers import Optimizer
 from numlp.schedules import Schedule
@@ -105,21 +104,6 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         n_threads: int | None = None,
     ) -> None:
         self._keep(locals())
-
-    @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
-        """Train; from the start, or with `warm_start` from where the last training ended.
-
-        Parameters
-        ----------
-        X, y
-            (n, n_features) array, data frame or sparse matrix (made dense); numbers (n,) or (n, n_outputs).
-        sample_weight
-            (n,) at least 0, how much each row counts.
-        eval_set
-            (X, y) or (X, y, sample_weight): measured after each epoch, and with early_stopping used for it.
-        """
-        return self._fit(X, y, sample_weight, eval_set, incremental=False)
 
     @available_if(takes_steps)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:

@@ -6,15 +6,16 @@ O columns out. Nothing is checked here: the checks stand at the door. `fused` ha
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numlp.kernels.images import distort as distort
+from numlp.kernels.smooth import BLOCK as _BLOCK
 from numlp.kernels.smooth import blend as blend
 from numlp.kernels.smooth import blend_backward as blend_backward
+from numlp.kernels.smooth import blocks as blocks
 from numlp.kernels.smooth import mish as mish
 from numlp.kernels.smooth import mish_backward as mish_backward
 from numlp.kernels.smooth import selu as selu
@@ -23,15 +24,6 @@ from numlp.kernels.smooth import waves as waves
 from numlp.kernels.smooth import waves_backward as waves_backward
 
 Array = NDArray[Any]
-
-_BLOCK = 6_144  # numbers: two temporaries of this size stay in the first-level cache
-
-
-def blocks(shape: tuple[int, ...], size: int = _BLOCK) -> Iterator[slice]:
-    """Yield slices of `size` // O rows = about `size` numbers, so that a temporary stays small and in cache."""
-    rows = max(1, size // shape[1])
-    for start in range(0, shape[0], rows):
-        yield slice(start, start + rows)
 
 
 # The affine map of a dense layer, with the one activation that costs a product's worth of time if it stands alone.
@@ -387,4 +379,4 @@ def sum_of_squares(values: Array) -> float:
 
 def all_finite(values: Array) -> bool:
     """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
-    return bool(np.isfinite(values).all())
+    return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())  # the first needs no array

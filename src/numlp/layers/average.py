@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from numlp.arena import Parameter
 from numlp.errors import ArgumentError, DTypeError, ShapeError
-from numlp.layers.dense import Layer, check_stack
+from numlp.layers.dense import Layer, bind_stack, check_stack, first_trained
 
 Array = NDArray[Any]
 
@@ -73,13 +73,7 @@ class Average(Layer):
         """Hand each layer of each stack its views."""
         super().bind(values, gradients, rng, dtype)
         for k, stack in enumerate(self.stacks):
-            for i, layer in enumerate(stack):
-                start = f"{k}.{i}."
-                own, own_gradients = (
-                    {name.removeprefix(start): view for name, view in views.items() if name.startswith(start)}
-                    for views in (values, gradients)
-                )
-                layer.bind(own, own_gradients, rng, dtype)
+            bind_stack(stack, f"{k}.", values, gradients, rng, dtype)
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, a share of dy for each stack, dx if needed, and the buffers of the stacks."""
@@ -89,7 +83,7 @@ class Average(Layer):
         self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
         for stack in self.stacks:
             for i, layer in enumerate(stack):
-                layer.reserve(batch_size, need_dx or i > _first_trained(stack))
+                layer.reserve(batch_size, need_dx or i > first_trained(stack))
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
@@ -113,7 +107,7 @@ class Average(Layer):
         for stack in self.stacks:
             np.divide(dy, len(self.stacks), out=share)
             gradient: Array | None = share
-            for layer in reversed(stack if self.need_dx else stack[_first_trained(stack) :]):
+            for layer in reversed(stack if self.need_dx else stack[first_trained(stack) :]):
                 assert gradient is not None  # only the first of these layers returns None
                 gradient = layer.backward(gradient)
             if self.need_dx:
@@ -131,8 +125,3 @@ class Average(Layer):
 
     def _label(self) -> str:
         return f"{len(self.stacks)} x {self.n_in} -> {self.n_out}"
-
-
-def _first_trained(stack: Sequence[Layer]) -> int:
-    """Return the index of the first layer with trained parameters; nobody reads the gradient of what is before it."""
-    return next((i for i, layer in enumerate(stack) if any(p.role != "state" for p in layer.parameters())), len(stack))

@@ -42,6 +42,7 @@ class Layer:
     n_out: int
     dtype: np.dtype[Any]
     need_dx: bool
+    stacks: tuple[tuple["Layer", ...], ...] = ()  # the layers inside it, where there are any
     takes_any_scale = False  # whether, as the first layer, it brings x near [-1, 1] by itself
     _bound = False
 
@@ -127,6 +128,29 @@ def check_stack(layers: Sequence[Layer], where: str, closed: bool = False) -> No
             raise ArgumentError(
                 f"{where}: layer {i} {layer} must belong to one network, got a second one; build a new layer"
             )
+
+
+def first_trained(stack: Sequence[Layer]) -> int:
+    """Return the index of the first layer with trained parameters; nobody reads the gradient of what is before it."""
+    return next((i for i, layer in enumerate(stack) if any(p.role != "state" for p in layer.parameters())), len(stack))
+
+
+def bind_stack(
+    stack: Sequence[Layer],
+    prefix: str,
+    values: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    rng: np.random.Generator,
+    dtype: np.dtype[Any],
+) -> None:
+    """Hand each layer of a stack the views whose names begin with `prefix` and its index."""
+    for i, layer in enumerate(stack):
+        start = f"{prefix}{i}."
+        own, own_gradients = (
+            {name.removeprefix(start): view for name, view in views.items() if name.startswith(start)}
+            for views in (values, gradients)
+        )
+        layer.bind(own, own_gradients, rng, dtype)
 
 
 class Dense(Layer):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.arena import Parameter
-from numlp.layers.dense import Layer, check_stack
+from numlp.layers.dense import Layer, bind_stack, check_stack, first_trained
 
 Array = NDArray[Any]
 
@@ -41,8 +41,8 @@ class Residual(Layer):
         self.layers = tuple(layers)
         check_stack(self.layers, "Residual", closed=True)
         self.n_in = self.n_out = self.layers[0].n_in
-        trained = [any(p.role != "state" for p in layer.parameters()) for layer in self.layers]
-        self._first_trained = trained.index(True) if any(trained) else len(trained)
+        self.stacks = (self.layers,)
+        self._first_trained = first_trained(self.layers)
 
     def parameters(self) -> Sequence[Parameter]:
         """Those of the stack, named `<index>.<name>`."""
@@ -53,12 +53,7 @@ class Residual(Layer):
     ) -> None:
         """Hand each layer of the stack its views."""
         super().bind(values, gradients, rng, dtype)
-        for i, layer in enumerate(self.layers):
-            own, own_gradients = (
-                {name.removeprefix(f"{i}."): view for name, view in views.items() if name.startswith(f"{i}.")}
-                for views in (values, gradients)
-            )
-            layer.bind(own, own_gradients, rng, dtype)
+        bind_stack(self.layers, "", values, gradients, rng, dtype)
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, the copy of dy if dx is needed, and the buffers of the stack."""

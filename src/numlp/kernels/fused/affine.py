@@ -111,17 +111,22 @@ def _add(partial, b, rectify, first, last, out):
                 y[j] += b[j]
 
 
-_ALONE = 2**18  # weights that one core has read before another one is awake
+# what one core has done before another one is awake: weights read, products of numbers made
+_ALONE, _FEW = 2**18, 2**16
 
 
 @kernel
 def affine(parts, x, W, b, scale, rectify, out, scratch):
-    n, o = out.shape
-    if n == 1 and W.size <= _ALONE:
-        _one_row(x[0], W, scale, out[0])
+    (n, o), wide, threads = out.shape, len(W), _limit()
+    if (n == 1 and W.size <= _ALONE) or n * W.size <= _FEW:
+        if n == 1:
+            _one_row(x[0], W, scale, out[0])
+        else:
+            _gemm(_AS_IS, _AS_IS, n, o, wide, scale, x, wide, W, o, out, o)
         _add(scratch[:0].reshape(0, n, o), b, rectify, 0, n, out)
+        _restore(threads)
         return
-    wide, threads, by_inputs = len(W), _limit(), (1 < parts or n == 1) and parts * n * o <= len(scratch)
+    by_inputs = (1 < parts or n == 1) and parts * n * o <= len(scratch)
     n_products = parts if by_inputs else 0
     partial = scratch[: n_products * n * o].reshape(n_products, n, o)
     for p in prange(parts):
@@ -157,8 +162,15 @@ def _rectify_and_sum(dy, y, rectify, out):
 
 @kernel
 def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx):
-    n, o = dy.shape
-    wide, threads, sums = len(W), _limit(), np.empty((parts, o), dy.dtype)
+    (n, o), wide, threads = dy.shape, len(W), _limit()
+    if n * W.size <= _FEW:
+        _rectify_and_sum(dy, y, rectify, db)
+        _gemm(_TRANSPOSED, _AS_IS, wide, o, n, scale, x, wide, dy, o, dW, o)
+        if len(dx):
+            _gemm(_AS_IS, _TRANSPOSED, n, wide, o, scale, dy, o, W, o, dx, wide)
+        _restore(threads)
+        return
+    sums = np.empty((parts, o), dy.dtype)
     for p in prange(parts):
         _rectify_and_sum(dy[n * p // parts : n * (p + 1) // parts], y[n * p // parts :], rectify, sums[p])
     total(sums, db)

@@ -6,6 +6,20 @@ from numba import njit, prange
 from numlp.kernels.fused.compiled import CAREFUL, kernel, total
 
 
+@njit(nogil=True, fastmath=CAREFUL)
+def _scale(values, factor):
+    """values *= factor."""
+    for j in range(len(values)):
+        values[j] *= values.dtype.type(factor)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=CAREFUL)
+def _inverse_root(values, epsilon, out):
+    """out = 1 / sqrt(values + e)."""
+    for j in range(len(values)):
+        out[j] = values.dtype.type(1) / np.sqrt(values[j] + values.dtype.type(epsilon))
+
+
 @njit(nogil=True)
 def _mix(h):
     """Return the finalizer of MurmurHash3 (every operation is cut to 32 bits: Numba widens it to 64)."""
@@ -57,63 +71,53 @@ def dropout_backward(parts, dy, mask):
             d[i] *= m[i]
 
 
-# A batch norm is split by columns: a part then knows its means, and the product that follows takes the same columns.
-
-
-@njit(nogil=True, error_model="numpy", fastmath=CAREFUL)
-def _normalize(x, gamma, beta, epsilon, x_hat, out, mean, variance, inverse, first, last):
-    share, e, one = x.dtype.type(1 / len(x)), x.dtype.type(epsilon), x.dtype.type(1)
-    for j in range(first, last):
-        mean[j] = variance[j] = 0
-    for i in range(len(x)):
-        for j in range(first, last):
-            mean[j] += x[i, j]
-    for j in range(first, last):
-        mean[j] *= share
-    for i in range(len(x)):
-        for j in range(first, last):
-            x_hat[i, j] = x[i, j] - mean[j]
-            variance[j] += x_hat[i, j] * x_hat[i, j]
-    for j in range(first, last):
-        variance[j] *= share
-        inverse[j] = one / np.sqrt(variance[j] + e)
-    for i in range(len(x)):
-        for j in range(first, last):
-            x_hat[i, j] *= inverse[j]
-            out[i, j] = x_hat[i, j] * gamma[j] + beta[j]
-
-
 @kernel
 def batch_norm(parts, x, gamma, beta, epsilon, x_hat, out):
-    o, mean, variance, inverse = len(gamma), np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
+    (n, o), sums = x.shape, np.zeros((parts, x.shape[1]), x.dtype)
     for p in prange(parts):
-        first, last = o * p // parts, o * (p + 1) // parts
-        _normalize(x, gamma, beta, epsilon, x_hat, out, mean, variance, inverse, first, last)
+        own = sums[p]
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(o):
+                own[j] += x[i, j]
+    mean, variance, inverse = np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
+    total(sums, mean)
+    _scale(mean, 1 / n)
+    for p in prange(parts):
+        own = sums[p]
+        own[:] = 0
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(o):
+                x_hat[i, j] = x[i, j] - mean[j]
+                own[j] += x_hat[i, j] * x_hat[i, j]
+    total(sums, variance)
+    _scale(variance, 1 / n)
+    _inverse_root(variance, epsilon, inverse)
+    for p in prange(parts):
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(o):
+                x_hat[i, j] *= inverse[j]
+                out[i, j] = x_hat[i, j] * gamma[j] + beta[j]
     return mean, variance, inverse
-
-
-@njit(nogil=True, fastmath=CAREFUL)
-def _normalize_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx, first, last):
-    share = dy.dtype.type(1 / len(dy))
-    for j in range(first, last):
-        dgamma[j] = dbeta[j] = 0
-    for i in range(len(dy)):
-        for j in range(first, last):
-            dbeta[j] += dy[i, j]
-            dgamma[j] += dy[i, j] * x_hat[i, j]
-    if need_dx:
-        for i in range(len(dy)):
-            for j in range(first, last):
-                d = dy[i, j] - dbeta[j] * share - x_hat[i, j] * (dgamma[j] * share)
-                dy[i, j] = gamma[j] * inverse[j] * d
 
 
 @kernel
 def batch_norm_backward(parts, dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx):
-    o = len(gamma)
+    (n, o), share = dy.shape, dy.dtype.type(1 / len(dy))
+    sums, products = np.zeros((parts, o), dy.dtype), np.zeros((parts, o), dy.dtype)
     for p in prange(parts):
-        first, last = o * p // parts, o * (p + 1) // parts
-        _normalize_backward(dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx, first, last)
+        own, along = sums[p], products[p]
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for j in range(o):
+                own[j] += dy[i, j]
+                along[j] += dy[i, j] * x_hat[i, j]
+    total(sums, dbeta)
+    total(products, dgamma)
+    if need_dx:
+        for p in prange(parts):
+            for i in range(n * p // parts, n * (p + 1) // parts):
+                for j in range(o):
+                    d = dy[i, j] - dbeta[j] * share - x_hat[i, j] * (dgamma[j] * share)
+                    dy[i, j] = gamma[j] * inverse[j] * d
 
 
 @kernel
