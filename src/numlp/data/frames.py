@@ -51,6 +51,15 @@ def read_frame(
         if the file cannot be opened.
     """
     where = os.fspath(path)
+    if not _is_parquet(path, where):
+        return read_csv_frame(path, missing=missing, texts=texts, numbers=numbers, drop=drop)
+    if missing:
+        raise FormatError(f"{where}: file must be CSV text for --missing, got Parquet, which has gaps of its own")
+    return read_parquet_frame(path, drop=drop)
+
+
+def _is_parquet(path: str | os.PathLike[str], where: str) -> bool:
+    """Whether a table is Parquet, by its name; FormatError if the content is not what the name says."""
     if not is_frame(path):
         raise FormatError(f"{where}: file must be a table, its name ending with {', '.join(SUFFIXES)}")
     with open(path, "rb") as file:
@@ -61,11 +70,25 @@ def read_frame(
     if found != wanted:
         expected = {"Parquet": "Parquet", "gzip": "CSV text in gzip", "something else": "CSV text"}[wanted]
         raise FormatError(f"{where}: file must be {expected}, as its name says, got {found}")
-    if wanted != "Parquet":
-        return read_csv_frame(path, missing=missing, texts=texts, numbers=numbers, drop=drop)
-    if missing:
-        raise FormatError(f"{where}: file must be CSV text for --missing, got Parquet, which has gaps of its own")
-    return read_parquet_frame(path, drop=drop)
+    return wanted == "Parquet"
+
+
+def column_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the columns of a CSV or Parquet file, without a look at the rows.
+
+    Errors  as `read_frame`.
+    """
+    where = os.fspath(path)
+    if not _is_parquet(path, where):
+        return _header(path, where)
+    pa = _pyarrow()
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return _names(file.schema_arrow.names, where)
+    except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:
+        raise _damaged(error, where) from error
 
 
 def read_csv_frame(
@@ -109,12 +132,17 @@ def read_parquet_frame(path: str | os.PathLike[str], *, drop: Collection[str] = 
             table = file.read(columns=kept, use_threads=False).select(kept)
         table.validate(full=True)
     except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise FormatError(f"{where}: file must be whole Parquet, got {_first_line(error)}") from error
+        raise _damaged(error, where) from error
     if not table.num_rows:
         raise FormatError(f"{where}: file must have at least 1 row, got none")
     return table
+
+
+def _damaged(error: BaseException, where: str) -> BaseException:
+    """Return what to raise for what Arrow says about a Parquet file."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    return FormatError(f"{where}: file must be whole Parquet, got {_first_line(error)}")
 
 
 def _pyarrow() -> Any:
