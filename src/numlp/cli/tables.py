@@ -196,12 +196,15 @@ def _target(table: Table, i: int, wishes: Wishes, path: str) -> Target:
         raise ArgumentError(
             f"{where} must hold numbers for --task regression, got text such as {printable(values[0], 40)!r}"
         )
+    if task == "classification" and not (text or whole):
+        raise ArgumentError(f"{where} must hold text or whole numbers for --task classification, got {different[0]:g}")
     if task == "classification" and 2 * n > len(values):
         raise ArgumentError(
             f"{where} must have classes of 2 rows or more, got {n:,} different values in {len(values):,} rows"
         )
     other = "regression" if task == "classification" else "classification"
-    how = "as --task says" if wishes.task else f"the target is {kind}" + ("" if text else f"; else --task {other}")
+    choice = f"; --task {other} takes it otherwise" if whole and 2 * n <= len(values) else ""
+    how = "as --task says" if wishes.task else f"the target is {kind}{choice}"
     if task == "classification" and whole:
         values = values.astype(np.int64)
     return Target(task, how, there, values)

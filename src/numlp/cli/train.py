@@ -116,6 +116,7 @@ def train(
         settings = _table_settings(effort, hidden, learning_rate, epochs, batch_size, threads)
         train_table(dataset, wishes, settings, out, as_json, quiet)
         return
+    check_choice(dataset, DATASETS, "train", "dataset")
     refuse(context, FOR_TABLES, "a table (.csv, .csv.gz, .parquet)")
     if run is None and (checkpoint_every is not None or keep_going):
         raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
@@ -160,7 +161,12 @@ def search(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train every setting on a data set of images, choose on the validation rows, train the best on train + validation, and save it."""
+    """Train every setting on choose on the validation rows, train the best on train + validation, and save it."""
+    if is_table(dataset):
+        raise ArgumentError(
+            "search: dataset must be one of images, got a table; `numlp train` has tuned settings for tables"
+        )
+    check_choice(dataset, DATASETS, "search", "dataset")
     changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None, None)
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     grid: dict[str, Any] = {
@@ -176,7 +182,8 @@ def search(
 
 
 def _table_settings(
-    effort: str, hidden: str | None, learning_rate: float | None, epochs: int | None, batch_size: str | None, threads: int | None
+    effort: str, hidden: str | None, learning_rate: float | None, epochs: int | None, batch_size: str | None,
+    threads: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the settings of an estimator for tables that the user has set."""
     if learning_rate is not None:
@@ -213,7 +220,6 @@ def _begin(
 ) -> _Job:  # fmt: skip
     """Check everything that can be checked before training, and load the data."""
     started = time.perf_counter()
-    check_choice(dataset, DATASETS, "train", "dataset")
     recipe = RECIPES[check_choice(name, RECIPES, "train", "--recipe")][dataset]
     # a width the user has fixed takes the place of the recipe's search
     recipe = replace(recipe, **({"widths": ()} | changes if "hidden" in changes else changes))

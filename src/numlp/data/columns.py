@@ -233,7 +233,7 @@ class Columns:
         return out
 
     def unknown(self, table: Table, where: str) -> dict[int, tuple[int, str]]:
-        """Return {column: (number of cells, one of them)} for categories that were not there when fitted: `matrix` makes gaps.
+        """Return {column: (number of cells, one of them)} for categories that are new, which `matrix` takes as gaps.
 
         Errors  as `matrix`.
         """
