@@ -1,8 +1,10 @@
 """Tables of numbers and text from CSV and Parquet files, as Arrow tables; what cannot be read is named by line, column."""
 
+import gzip
 import os
+import zlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from numlp.data.tables import csv_lines
@@ -12,9 +14,11 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # checked before anything is decoded: what a small file could make the reader hold
 MOST_COLUMNS = 20_000
 MOST_BYTES = 4 << 30
+MOST_UNPACKED = 1 << 30  # of the text behind a .csv.gz; a plain file may have any size
 _NEARLY = 0.9  # a column with this share of numbers is one of numbers, and its texts are errors
 # as Arrow reads them; a number that is not finite is found later
 _NUMBER = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan))$"
+_DECIMAL_COMMA = r"^([+-]?[0-9]*),([0-9]+([eE][+-]?[0-9]+)?)$"
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 
 
@@ -33,7 +37,8 @@ def read_frame(
 ) -> Any:
     """Return a CSV or Parquet file, as its name says, as a pyarrow.Table of numbers and text.
 
-    An empty cell is a gap. A column of a CSV file is one of numbers (float64, of which nan is a gap) if all its cells are,
+    An empty cell is a gap. Cells are parted by commas, or as the line of names is by semicolons or tabs: then a number may
+    have a decimal comma. A column of a CSV file is one of numbers (float64, of which nan is a gap) if all its cells are,
     and text otherwise; if nine of ten are numbers, the others are errors. A Parquet file says itself what its columns are.
 
     Parameters
@@ -101,14 +106,17 @@ def read_csv_frame(
 ) -> Any:
     """Read a CSV file, whatever its name; as `read_frame`."""
     pa, where = _pyarrow(), os.fspath(path)
+    if where.lower().endswith(".gz"):
+        _check_unpacked(path, where)
     names = _header(path, where)
+    delimiter = _delimiter(path, where)
     try:
         kept = [name for name in names if name not in set(drop)]
-        table = _cells(path, names, kept, missing)
+        table = _cells(path, names, kept, missing, delimiter)
         if not table.num_rows:
             raise FormatError(f"{where}: file must have at least 1 row below the column names, got none")
         for i, name in enumerate(kept):  # one after the other: the text of a column goes when its numbers are there
-            column = _column(table.column(i), path, name, names.index(name), name in texts, name in numbers)
+            column = _column(table.column(i), path, name, names.index(name), name in texts, name in numbers, delimiter)
             table = table.set_column(i, name, column)
     except (pa.ArrowException, MemoryError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
@@ -155,10 +163,35 @@ def _pyarrow() -> Any:
 
 def _header(path: str | os.PathLike[str], where: str) -> list[str]:
     """Return the column names of a CSV file."""
-    _, names = next(csv_lines(path, where), (0, []))
+    _, names = next(_lines(path, where), (0, []))
     if not names:
         raise FormatError(f"{where}: file must have a line of column names, got an empty file")
     return _names(names, where)
+
+
+def _delimiter(path: str | os.PathLike[str], where: str) -> str:
+    """Return what parts the cells of a CSV file, by its line of names."""
+    _, names = next(csv_lines(path, where), (0, []))
+    return next((mark for mark in ";\t" if len(names) == 1 and mark in names[0]), ",")
+
+
+def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list[str]]]:
+    return csv_lines(path, where, _delimiter(path, where))
+
+
+def _check_unpacked(path: str | os.PathLike[str], where: str) -> None:
+    """Raise FormatError if gzip is damaged, or holds more text than it may, before any of it is kept."""
+    size = 0
+    try:
+        with gzip.open(path) as stream:
+            while piece := stream.read(1 << 20):
+                size += len(piece)
+                if size > MOST_UNPACKED:
+                    raise FormatError(
+                        f"{where}: text behind gzip must have at most {MOST_UNPACKED:,} bytes, got more; unpack it first"
+                    )
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FormatError(f"{where}: file must be whole gzip, got {error}") from error
 
 
 def _names(names: list[str], where: str) -> list[str]:
@@ -166,12 +199,14 @@ def _names(names: list[str], where: str) -> list[str]:
     if not 0 < len(names) <= MOST_COLUMNS:
         raise FormatError(f"{where}: file must have 1 to {MOST_COLUMNS:,} columns, got {len(names):,}")
     name, times = Counter(names).most_common(1)[0]
+    if any("\0" in name for name in names):
+        raise FormatError(f"{where}: column names must be text, got a NUL character in one")
     if times > 1:
         raise FormatError(f"{where}: column names must differ, got {printable(name, 60)!r} {times} times")
     return names
 
 
-def _cells(path: str | os.PathLike[str], names: list[str], kept: list[str], missing: Sequence[str]) -> Any:
+def _cells(path: str | os.PathLike[str], names: list[str], kept: list[str], missing: Sequence[str], delimiter: str) -> Any:
     """Return a CSV file as a table of text, with gaps."""
     import pyarrow as pa
     from pyarrow import csv
@@ -185,19 +220,28 @@ def _cells(path: str | os.PathLike[str], names: list[str], kept: list[str], miss
     return csv.read_csv(
         os.fspath(path),
         read_options=csv.ReadOptions(use_threads=False),
-        parse_options=csv.ParseOptions(newlines_in_values=True),
+        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=options,
     )
 
 
-def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, text: bool, number: bool) -> Any:
+def _column(
+    cells: Any, path: str | os.PathLike[str], name: str, place: int, text: bool, number: bool, delimiter: str
+) -> Any:
     """Return a column's cells as numbers if that is what they are, else as they are."""
     import pyarrow as pa
     from pyarrow import compute
 
+    if compute.any(compute.match_substring(cells, "\0")).as_py():
+        line = next(n for n, row in _lines(path, os.fspath(path)) if "\0" in row[place])
+        raise FormatError(
+            f"{os.fspath(path)} line {line} column {printable(name, 60)!r}: cell must be text, got a NUL character"
+        )
     if text:
         return cells
     plain = compute.utf8_trim_whitespace(cells)
+    if delimiter != ",":
+        plain = compute.replace_substring_regex(plain, _DECIMAL_COMMA, r"\1.\2")
     try:
         values = plain.cast(pa.float64())
         wrong = compute.is_inf(values)
@@ -215,7 +259,7 @@ def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, tex
 def _complaint(path: str | os.PathLike[str], name: str, place: int, cell: str, count: int, number: bool) -> str:
     """Return what is to be said about a cell that is no number in a column of numbers."""
     where, shown = os.fspath(path), printable(cell, 40)
-    line = next(n for n, cells in csv_lines(path, where) if n > 1 and len(cells) > place and cells[place] == cell)
+    line = next(n for n, cells in _lines(path, where) if n > 1 and len(cells) > place and cells[place] == cell)
     what = "a finite number" if cell.strip().lower().lstrip("+-").startswith("inf") else "a number"
     or_text = "" if number else f", or --categorical {printable(name, 60)}"
     cells = f"{count:,} such cell{'s' if count > 1 else ''} in the file"
@@ -225,7 +269,7 @@ def _complaint(path: str | os.PathLike[str], name: str, place: int, cell: str, c
 
 def _complain(path: str | os.PathLike[str], where: str, width: int) -> None:
     """Look for what is wrong with a CSV file that Arrow refuses, line by line, and raise FormatError if it is found."""
-    for line, cells in csv_lines(path, where):
+    for line, cells in _lines(path, where):
         if len(cells) != width:
             raise FormatError(f"{where} line {line}: row must have {width:,} columns, got {len(cells):,}")
 

@@ -76,7 +76,7 @@ def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.floa
     return np.delete(table.x, i, axis=1), table.x[:, i]
 
 
-def csv_lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list[str]]]:
+def csv_lines(path: str | os.PathLike[str], where: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of a CSV file, in gzip if its name says so, without empty lines.
 
     Errors  FormatError for a row of more than 1,048,576 characters, what is not UTF-8 text, and gzip that is not whole;
@@ -96,7 +96,7 @@ def csv_lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, l
 
     opened = gzip.open if where.lower().endswith(".gz") else open
     with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(lines(file), strict=True)
+        reader = csv.reader(lines(file), strict=True, delimiter=delimiter)
         try:
             for cells in reader:
                 taken = 0
