@@ -103,7 +103,9 @@ def csv_lines(path: str | os.PathLike[str], where: str, delimiter: str = ",") ->
                 if cells:
                     yield reader.line_num, cells
         except csv.Error as error:
-            raise FormatError(f"{where} line {reader.line_num}: file must be CSV text, got {error}") from error
+            raise FormatError(
+                f"{where} line {reader.line_num}: file must be CSV text, got {printable(str(error))}"
+            ) from error
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FormatError(f"{where}: file must be whole gzip, got {error}") from error
         except UnicodeDecodeError as error:  # the file is decoded ahead of the reader: the line is not known
