@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import numlp as nl
 from numlp.cli import app
-from numlp.estimators import TabularClassifier, TabularRegressor
+from numlp.estimators import TabularClassifier, TabularRegressor, table_model
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -280,6 +282,24 @@ def test_what_does_not_fit_is_one_message(name: str, models: dict[str, Path], he
 def test_missing_file_is_status_4(models: dict[str, Path], here: Path) -> None:
     assert fails("train", "no.csv", "--target", "x", status=4) == "numlp: no.csv: No such file or directory"
     assert fails("predict", models["sold"], "no.csv", status=4) == "numlp: no.csv: No such file or directory"
+
+
+def test_ctrl_c_saves_what_was_learnt_and_says_so(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = table_model.fit
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        options["callbacks"] = [*options["callbacks"], Interrupt()]
+        return fit(*arguments, **options)
+
+    class Interrupt(nl.Callback):
+        def on_epoch_begin(self, run: Any) -> None:
+            if run.epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(table_model, "fit", interrupted)
+    result = numlp("train", "t.csv", "--target", "sold", *QUICK)
+    assert result.exit_code == 130 and result.stderr.endswith("numlp: interrupted; what was learnt is in t.safetensors\n")
+    assert "accuracy" in succeeds("evaluate", "t.safetensors", "t.csv")
 
 
 def test_columns_that_teach_nothing_are_pointed_out(here: Path) -> None:

@@ -209,8 +209,6 @@ class TableModel(BaseEstimator):
             n_threads=self.n_threads,
         )
         self.histories_.append(history)
-        if not recipe.kept:  # Ctrl-C before there was anything to keep
-            raise KeyboardInterrupt
         return Members(network, recipe.kept)
 
     def _matrix(self, X: Any, where: str) -> Array:
