@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from numlp.cli import app
 
@@ -52,6 +53,21 @@ def test_python_of_the_guide_to_tables_runs(tmp_path: Path) -> None:
     process = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert "R2 0.9" in process.stdout and "'size': " in process.stdout
+
+
+def test_commands_of_the_guide_to_tables_print_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("docs/tables.md", "python")[0], {})
+    (text,) = blocks("docs/tables.md", "console")
+    for part in text.split("$ numlp ")[1:]:
+        command, expected = part.split("\n", 1)
+        result = CliRunner().invoke(app, command.split())
+        # other machines round otherwise
+        said, promised = (
+            re.sub(r"(?<=[ .])[\d.]+(?= |$)", "#", out, flags=re.MULTILINE) for out in (result.stdout, expected)
+        )
+        assert (result.exit_code, said) == (0, promised), result.output
 
 
 def test_readmes_have_the_same_code_and_commands() -> None:

@@ -227,3 +227,9 @@ def test_frame_of_what_is_no_number_or_text_or_has_a_name_twice_is_refused(pa):
         Columns.fit(Table(dates, "test"), np.arange(2), None)
     with pytest.raises(ArgumentError, match=r"^test: x must have each column once, got 'a' twice$"):
         Table(pa.table([[1], [2]], names=["a", "a"]), "test")
+
+
+def test_categories_that_are_new_are_counted():
+    columns = fitted(objects([1, 2, 3, 4], ["a", "b", "a", None]))
+    assert columns.unknown(Table(objects([9, 8, 7], ["c", "d", None]), "test"), "test") == {1: (2, "c")}
+    assert columns.unknown(Table(objects([9, 8], ["a", None]), "test"), "test") == {}

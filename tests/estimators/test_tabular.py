@@ -1,4 +1,5 @@
 import pickle
+import signal
 import tracemalloc
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import numlp as nl
 from numlp.data.columns import Table
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
-from numlp.estimators import TabularClassifier, TabularRegressor, table_model
+from numlp.estimators import TabularClassifier, TabularRegressor, table_model, tabular
 from numlp.estimators.table_model import halves
 
 SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
@@ -463,3 +464,39 @@ def test_frame_with_a_renamed_column_names_it(tmp_path):
         ArgumentError, match=r"^TabularRegressor.predict: x must have the columns .*, got no 'size' and 'sise'"
     ):
         again.predict(frame.rename_columns(["sise", "kind"]))
+
+
+def test_notes_go_along_in_the_file_and_a_new_fit_forgets_them(tmp_path):
+    model = TabularRegressor(**SMALL).fit(X, NUMBER)
+    assert model.notes_ == {}
+    model.notes_ = {"target": "price"}
+    model.save(tmp_path / "m.safetensors")
+    network = nl.load(tmp_path / "m.safetensors")
+    found = tabular.from_network(network, "here")
+    assert isinstance(found, TabularRegressor) and found.notes_ == {"target": "price"}
+    assert (found.predict(NEW) == model.predict(NEW)).all()
+    assert found.fit(X[:50], NUMBER[:50]).notes_ == {}
+    network.extra["table"]["notes"] = [1]
+    with pytest.raises(CheckpointError, match=r"here: notes must be an object, got \[1\]"):
+        tabular.from_network(network, "here")
+    with pytest.raises(CheckpointError, match="here: model must be of a TabularClassifier, got None"):
+        tabular.from_network(nl.Network([nl.Dense(2, 2)], rng=0), "here")
+
+
+def test_interrupted_training_keeps_what_was_learnt_and_trains_no_further_members(monkeypatch):
+    fit = table_model.fit
+
+    class Stop(nl.Callback):
+        def on_step(self, run):
+            if run.step == self.step:
+                signal.raise_signal(signal.SIGINT)
+
+    def stopped(*arguments, callbacks, **options):
+        return fit(*arguments, callbacks=[*callbacks, stop], **options)
+
+    stop = Stop()
+    monkeypatch.setattr(table_model, "fit", stopped)
+    for stop.step in (1, 10):
+        model = TabularClassifier("best", **SMALL | {"batch_size": 64}).fit(X, WORD)
+        assert [history.interrupted for history in model.histories_] == [True]
+        assert model.predict(NEW).shape == (200,)

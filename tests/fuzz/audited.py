@@ -17,6 +17,7 @@ from typing import Any
 import numlp as nl
 from fuzz.bombs import BOMBS
 from fuzz.kinds import KINDS
+from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import read_idx
 from numlp.data.images import read_png
 from numlp.data.tables import read_csv
@@ -39,7 +40,16 @@ class Evil:
 def hostile(folder: Path) -> None:
     """Have every loader read mutants of every kind of file, bombs, and files of other formats that can run code."""
     path = folder / "file"
-    readers = (nl.load, TabularClassifier.load, TabularRegressor.load, read_idx, read_csv, read_png)
+    readers = (
+        nl.load,
+        TabularClassifier.load,
+        TabularRegressor.load,
+        read_idx,
+        read_csv,
+        read_csv_frame,
+        read_parquet_frame,
+        read_png,
+    )
     evil = pickle.dumps(Evil())
     others = [
         evil, pickle.dumps(Evil(), 0), b"import os; os.system('exit 0')", b"!!python/object/apply:os.system ['exit 0']",

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numlp as nl
 from fuzz.kinds import MIB, model_bytes, png_bytes
 from fuzz.run import size_of_process
+from numlp.data.frames import read_frame
 from numlp.data.idx import read_idx
 from numlp.data.images import read_png
 from numlp.data.tables import read_csv
+from numlp.errors import FormatError
 
 
 class Bomb(NamedTuple):
@@ -92,6 +94,17 @@ def model_of_many_parts(path: Path) -> None:
     path.write_bytes(model_bytes(nl.Network([nl.Activation(1, "relu") for _ in range(2000)])))
 
 
+def read_csv_gz(path: Path) -> Any:
+    named = path.with_name("bomb.csv.gz")
+    named.symlink_to(path)
+    try:
+        return read_frame(named)
+    except FormatError as error:
+        raise FormatError(str(error).replace(str(named), "bomb")) from error
+    finally:
+        named.unlink()
+
+
 NETWORK = {"layers": [{"type": "Embedding", "n_in": 1 << 31, "columns": [[0, 3, 2]]}], "dtype": "float32"}
 EMBEDDING = json.dumps({"__metadata__": {"numlp": json.dumps({"format": 1, "network": NETWORK, "metrics": {}})}})
 BOMBS = {
@@ -131,6 +144,7 @@ BOMBS = {
     "CSV of short rows": Bomb(text_file(b"1\n", 200_000), read_csv, 200_000 * 8, ""),
     "CSV of text": Bomb(text_file(b"no,no\n", 1 * MIB), read_csv, 0, "more than 999 such cells in the file"),
     "CSV of nothing": Bomb(text_file(b"\n", 4 * MIB), read_csv, 0, "file must have at least 1 row of numbers, got none"),
+    "10 GB of text behind gzip": Bomb(gzip_bomb("61"), read_csv_gz, 0, "text behind gzip must have at most 1,073,741,824 bytes, got more; unpack it first"),
     "header of lists": Bomb(header_of('{"a":[' + "[]," * 349_000 + "0]}"), nl.load, 0, "must have at most 50,000 objects and lists"),
     "header of objects": Bomb(header_of("{" + ",".join(f'"{i:x}":{{}}' for i in range(49_000)) + "}"), nl.load, 0, "tensors must be at most 10,000"),
     "header of one name": Bomb(header_of('{"' + "a" * 1_000_000 + '":{}}'), nl.load, 0, "names must be up to 256"),

@@ -5,6 +5,7 @@ limits of time and memory, `harness.py` gives the same checks to atheris.
 """
 
 import contextlib
+import csv
 import gzip
 import io
 import json
@@ -18,12 +19,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
 from safetensors import SafetensorError
 from safetensors.numpy import load as reference_load
 from safetensors.numpy import save as reference_save
 
 import numlp as nl
+from numlp.data.columns import Table
+from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import TYPES, read_idx
 from numlp.data.images import read_png
 from numlp.data.tables import read_csv
@@ -32,6 +37,7 @@ from numlp.estimators import TabularClassifier, TabularRegressor
 from numlp.tensors import read_header, read_tensors
 
 MIB = 1 << 20
+ARROW = 128 * MIB  # what its allocator takes at once
 
 
 class Kind(NamedTuple):
@@ -419,6 +425,79 @@ def check_csv(path: Path, data: bytes) -> bool:
     return True
 
 
+# tables of numbers and text, by pyarrow
+
+
+def frame_seeds() -> list[bytes]:
+    return [
+        *csv_seeds(), b"a;b\n1,5;x\n", b"a\tb\nx\t2\n", b'n,t\n1,"a, b"\n,\n3,"two\nlines"\n', b"n,t\n" + b"1,u\n" * 20 + b"n/a,v\n",
+    ]  # fmt: skip
+
+
+def check_frame(path: Path, data: bytes) -> bool:
+    try:
+        table = read_csv_frame(path, missing=["n/a"])
+    except FormatError as error:
+        readable(error, path)
+        return False
+    text = data.decode("utf-8-sig")
+    header = next(row for row in csv.reader(io.StringIO(text, newline="")) if row)
+    mark = next((mark for mark in ";\t" if len(header) == 1 and mark in header[0]), ",")
+    names, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if row]
+    assert table.column_names == names and table.num_rows == len(rows), (names, rows)
+    for column, cells in zip(table.columns, zip(*rows, strict=True), strict=True):
+        for value, cell in zip(column.to_pylist(), cells, strict=True):
+            if value is None:
+                assert cell in ("", "n/a"), cell
+            elif isinstance(value, float):
+                number = float(cell if mark == "," else cell.replace(",", "."))
+                assert value == number or (math.isnan(value) and math.isnan(number)), cell
+            else:
+                assert value == cell, (value, cell)
+    return True
+
+
+def parquet_seeds() -> list[bytes]:
+    columns = {
+        "n": pa.array([1.5, None, 3.0]), "i": pa.array([1, 2, 3], pa.int16()), "t": pa.array(["a", None, "bc"]),
+        "c": pa.array(["u", "v", "u"]).dictionary_encode(), "b": pa.array([True, False, None]), "l": pa.array([[1], [], None]),
+    }  # fmt: skip
+    seeds = []
+    for names, options in (("nitcb", {}), ("nt", {"compression": "gzip"}), ("c", {"use_dictionary": True}), ("nl", {})):
+        sink = io.BytesIO()
+        table = pa.table({name: columns[name] for name in names})
+        parquet.write_table(table, sink, write_page_checksum=True, **options)
+        seeds.append(sink.getvalue())
+    return seeds
+
+
+def mutated_parquet(rng: random.Random, seeds: list[bytes]) -> bytes:
+    data = rng.choice(seeds)
+    if rng.random() < 0.1:  # a right one
+        return data
+    if rng.random() < 0.5 or len(data) < 12:
+        return scrambled(rng, data, seeds)
+    footer = int.from_bytes(data[-8:-4], "little")
+    start = max(4, len(data) - 8 - footer)  # what the footer declares
+    at = rng.randrange(start, max(start + 1, len(data) - 8))
+    new = rng.choice([rng.randbytes(1), b"\xff\xff\xff\xff\x0f", bytes([data[at] ^ 1 << rng.randrange(8)])])
+    return data[:at] + new + data[at + (len(new) if rng.random() < 0.8 else 1) :]
+
+
+def check_parquet(path: Path, data: bytes) -> bool:
+    try:
+        table = read_parquet_frame(path)
+    except FormatError as error:
+        readable(error, path)
+        return False
+    assert table.num_rows and len(set(table.column_names)) == table.num_columns
+    table.validate(full=True)
+    with contextlib.suppress(NumlpError):  # infinite numbers
+        for i in range(table.num_columns):
+            Table(table, "x").column(i)
+    return True
+
+
 # PNG
 
 
@@ -501,5 +580,7 @@ KINDS = {
     "model": Kind(model_seeds, mutated_model, check_model),
     "table": Kind(table_seeds, mutated_model, check_table),
     "csv": Kind(csv_seeds, mutated_csv, check_csv),
+    "frame": Kind(frame_seeds, mutated_csv, check_frame, declared=ARROW),
+    "parquet": Kind(parquet_seeds, mutated_parquet, check_parquet, declared=ARROW),
     "png": Kind(png_seeds, mutated_png, check_png, declared=4096 * 4096 * 4),
 }

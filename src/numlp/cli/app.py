@@ -5,16 +5,17 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from numpy.typing import NDArray
 
 import numlp as nl
 from numlp.data.mnist import SOURCES
 from numlp.data.splits import Dataset
-from numlp.errors import DivergenceError, DownloadError, NumlpError, check_choice
+from numlp.errors import ArgumentError, DivergenceError, DownloadError, NumlpError, check_choice, printable
 from numlp.progress import write_line
 
 app = typer.Typer(
@@ -31,6 +32,9 @@ DataDir = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Open no connection.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only; no progress.")]
+Drop = Annotated[
+    list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Column of a table to leave out; may be repeated.")
+]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
 
 
@@ -42,7 +46,7 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         logging.basicConfig(format="numlp: %(message)s")
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_: print(f"numlp: warning: {message}", file=sys.stderr)
+                warnings.showwarning = lambda message, *_: warn(str(message))
                 command(*args, **kwargs)
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,6 +77,41 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
     if show:
         print(f"numlp {nl.__version__}")
         raise typer.Exit
+
+
+def warn(message: str) -> None:
+    """Print on stderr what the user should know, and go on."""
+    print(f"numlp: warning: {message}", file=sys.stderr)
+
+
+def refuse(context: typer.Context, names: Iterable[str], what: str) -> None:
+    """Raise ArgumentError naming the first of these options that the user gave: it must come with `what`."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name != "DEFAULT":
+            raise ArgumentError(f"{context.info_name}: {parameter.opts[0]} must come with {what}")
+
+
+def writable(path: Path, source: str | None = None) -> Path:
+    """Return `path` if a file can be written there that is not `source`: better asked before the work than after."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "no such folder for --out", str(folder))
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise PermissionError(13, "no file can be written for --out", str(path))
+    if source is not None and path.exists() and os.path.exists(source) and path.samefile(source):
+        raise ArgumentError(f"{path}: --out must be another file than the one that is read")
+    return path
+
+
+def print_confusion(names: Sequence[str], counts: NDArray[Any]) -> None:
+    """Print a confusion matrix with the names of the classes, which come from a file."""
+    names = tuple(map(printable, names))
+    width = max(len(name) for name in names)
+    columns = " ".join(f"{name[:6]:>6}" for name in names)
+    print(f"rows: the right class; columns: what the model said\n{'':>{width}}  {columns}")
+    for name, line in zip(names, counts, strict=True):
+        print(f"{name:>{width}}  " + " ".join(f"{count:>6}" for count in line))
 
 
 def speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:

@@ -1,7 +1,6 @@
 """numlp train, numlp search."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from numlp.cli.app import (
     DATASETS,
     AsJson,
     DataDir,
+    Drop,
     Name,
     Offline,
     Quiet,
@@ -24,12 +24,15 @@ from numlp.cli.app import (
     describe,
     fail,
     load,
+    refuse,
     reports_errors,
     speaker,
+    writable,
 )
 from numlp.cli.runs import RunLog
+from numlp.cli.tables import EFFORTS, TASKS, Wishes, is_table, train_table
 from numlp.data.splits import Dataset, Split
-from numlp.errors import ArgumentError, DivergenceError, check_choice
+from numlp.errors import ArgumentError, DivergenceError, check_choice, check_count, check_number
 from numlp.optimizers import OPTIMIZERS
 from numlp.progress import write_line
 from numlp.recipes import RECIPES, Recipe, build_network, fit_options
@@ -48,12 +51,28 @@ Diagnose = Annotated[
     bool, typer.Option("--diagnose", help="Say in words what is wrong with the training (`numlp doctor`: with the machine).")
 ]
 Out = Annotated[Path | None, typer.Option(help="Model file to write [default: DATASET.safetensors].")]
+Source = Annotated[
+    str, typer.Argument(metavar="DATASET", help=f"{', '.join(DATASETS)}, or a table: .csv, .csv.gz, .parquet.")
+]
+Categorical = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="Numbers of a table that are categories; may be repeated.")
+]
+Missing = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="Text of a CSV file that is a gap; may be repeated.")
+]
+# the options that belong to one of them only
+FOR_TABLES = ("target", "task", "categorical", "drop", "missing", "test_fraction", "effort")
+FOR_IMAGES = (
+    *("recipe", "activation", "dropout", "batch_norm", "optimizer", "distort", "patience", "dtype", "data_dir", "offline"),
+    *("deterministic", "run", "checkpoint_every", "keep_going", "diagnose"),
+)
 
 
 @app.command()
 @reports_errors
 def train(
-    dataset: Name,
+    context: typer.Context,
+    dataset: Source,
     recipe: RecipeName = "default",
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 512,512.")] = None,
     activation: ActivationName = None,
@@ -79,11 +98,26 @@ def train(
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints [default: an epoch].")] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Train on when no checkpoint can be written.")] = False,
     diagnose: Diagnose = False,
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of a table to predict.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"{' or '.join(TASKS)} [default: by the target].")] = None,
+    categorical: Categorical = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    test_fraction: Annotated[float, typer.Option(help="Share of a table's rows kept for the test; 0 for none.")] = 0.2,
+    effort: Annotated[str, typer.Option(help=f"For a table: {', '.join(EFFORTS)}.")] = "default",
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network, print its test loss and accuracy, and save it."""
+    """Train a network on a data set or a table in a file, print how good it is on test rows, and save it."""
+    if is_table(dataset):
+        refuse(context, FOR_IMAGES, "a data set of images, got a table")
+        wishes = Wishes(target, task, categorical or [], drop or [], missing or [], test_fraction, seed)
+        settings = _table_settings(effort, hidden, learning_rate, epochs, batch_size, threads)
+        train_table(dataset, wishes, settings, out, as_json, quiet)
+        return
+    check_choice(dataset, DATASETS, "train", "dataset")
+    refuse(context, FOR_TABLES, "a table (.csv, .csv.gz, .parquet)")
     if run is None and (checkpoint_every is not None or keep_going):
         raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
     changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
@@ -127,7 +161,12 @@ def search(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train every setting, choose on the validation rows, train the best on train + validation, and save it."""
+    """Train every setting on choose on the validation rows, train the best on train + validation, and save it."""
+    if is_table(dataset):
+        raise ArgumentError(
+            "search: dataset must be one of images, got a table; `numlp train` has tuned settings for tables"
+        )
+    check_choice(dataset, DATASETS, "search", "dataset")
     changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None, None)
     job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
     grid: dict[str, Any] = {
@@ -140,6 +179,23 @@ def search(
     if not grid:
         raise ArgumentError("search: --hidden, --dropout, --learning-rate or --batch-size must be given, got none of them")
     _search(job, grid)
+
+
+def _table_settings(
+    effort: str, hidden: str | None, learning_rate: float | None, epochs: int | None, batch_size: str | None,
+    threads: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the settings of an estimator for tables that the user has set."""
+    if learning_rate is not None:
+        check_number(learning_rate, "train", "--learning-rate", above=0)
+    if epochs is not None:
+        check_count(epochs, "train", "--epochs")
+    settings = {
+        "hidden_layer_sizes": None if hidden is None else _widths(hidden), "learning_rate": learning_rate,
+        "epochs": epochs, "n_threads": threads,
+        "batch_size": None if batch_size is None else _batch_size(batch_size) or sys.maxsize,
+    }  # fmt: skip
+    return {"effort": effort} | {name: value for name, value in settings.items() if value is not None}
 
 
 class _Job(NamedTuple):
@@ -164,11 +220,10 @@ def _begin(
 ) -> _Job:  # fmt: skip
     """Check everything that can be checked before training, and load the data."""
     started = time.perf_counter()
-    check_choice(dataset, DATASETS, "train", "dataset")
     recipe = RECIPES[check_choice(name, RECIPES, "train", "--recipe")][dataset]
     # a width the user has fixed takes the place of the recipe's search
     recipe = replace(recipe, **({"widths": ()} | changes if "hidden" in changes else changes))
-    path = _writable(out or Path(f"{dataset}.safetensors"))
+    path = writable(out or Path(f"{dataset}.safetensors"))
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
@@ -303,13 +358,3 @@ def _batch_size(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentError(f"train: --batch-size must be 'full' or a whole number of at least 1, got {text!r}")
     return int(text)
-
-
-def _writable(path: Path) -> Path:
-    """Return `path` if a file can be written there: better asked before training than after."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise FileNotFoundError(2, "no such folder for --out", str(folder))
-    if path.is_dir() or not os.access(folder, os.W_OK):
-        raise PermissionError(13, "no file can be written for --out", str(path))
-    return path

@@ -9,7 +9,23 @@ import numpy as np
 import typer
 
 import numlp as nl
-from numlp.cli.app import DATASETS, AsJson, DataDir, Name, Offline, Quiet, app, describe, load, reports_errors
+from numlp.cli.app import (
+    DATASETS,
+    AsJson,
+    DataDir,
+    Drop,
+    Name,
+    Offline,
+    Quiet,
+    app,
+    describe,
+    load,
+    print_confusion,
+    refuse,
+    reports_errors,
+    writable,
+)
+from numlp.cli.tables import evaluate_table, predict_table
 from numlp.data.images import read_png
 from numlp.data.mnist import SOURCES, data_folder, locate
 from numlp.data.splits import Split
@@ -22,16 +38,25 @@ Model = Annotated[Path, typer.Argument(help="A model file.")]
 @app.command()
 @reports_errors
 def evaluate(
+    context: typer.Context,
     model: Model,
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=f"{', '.join(DATASETS)}, or a CSV file.")],
-    target: Annotated[str | None, typer.Option(help="The column of a CSV file that holds the labels.")] = None,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=f"{', '.join(DATASETS)}, or a CSV file, or a table.")],
+    target: Annotated[
+        str | None, typer.Option(help="The column of a file with the right answers; the model of a table knows it.")
+    ] = None,
+    drop: Drop = None,
     data_dir: DataDir = None,
     offline: Offline = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print loss, accuracy and confusion matrix of a model on test data."""
+    """Print loss, accuracy and confusion matrix of a model on test data, or how far off its numbers are."""
     network = nl.load(model)
+    if "table" in network.extra:
+        refuse(context, ("data_dir", "offline"), "a model of images, got one of a table")
+        evaluate_table(network, model, dataset, target, drop or [], as_json, quiet)
+        return
+    refuse(context, ("drop",), "the model of a table")
     if dataset.endswith(".csv"):
         rows, note = _read_labelled_csv(network, dataset, target)
     else:
@@ -43,24 +68,29 @@ def evaluate(
         return
     print(f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.2%}  ({len(rows.x):,} rows: {note})")
     names = network.class_names or tuple(str(k) for k in range(network.n_out))
-    names = tuple(map(printable, names))  # they come from a file
-    width = max(len(name) for name in names)
-    columns = " ".join(f"{name[:6]:>6}" for name in names)
-    print(f"rows: the right class; columns: what the model said\n{'':>{width}}  {columns}")
-    for name, line in zip(names, counts, strict=True):
-        print(f"{name:>{width}}  " + " ".join(f"{count:>6}" for count in line))
+    print_confusion(names, counts)
 
 
 @app.command()
 @reports_errors
 def predict(
+    context: typer.Context,
     model: Model,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A PNG picture, CSV rows or an IDX file.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A PNG picture, CSV rows, an IDX file, or a table.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file for the predictions of a table.")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="For a table: also the probability of each class.")] = False,
+    drop: Drop = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print the class of each row of a file, and how sure the model is."""
+    """Print the class of each row of a file, and how sure the model is, or the number it predicts."""
+    if out is not None:
+        writable(out, str(source))
     network = nl.load(model)
+    if "table" in network.extra:
+        predict_table(network, model, source, drop or [], out, proba, as_json, quiet)
+        return
+    refuse(context, ("out", "proba", "drop"), "the model of a table")
     x, note = _read_rows(network, source)
     probabilities = network.predict_proba(x, progress=not quiet)
     names = network.class_names or tuple(str(k) for k in range(network.n_out))

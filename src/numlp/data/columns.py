@@ -251,6 +251,20 @@ class Columns:
                 out[:, self._gap_at[i]] = np.array(part["gap"])[gaps.astype(int)]
         return out
 
+    def unknown(self, table: Table, where: str) -> dict[int, tuple[int, str]]:
+        """Return {column: (number of cells, one of them)} for categories that are new, which `matrix` takes as gaps.
+
+        Errors  as `matrix`.
+        """
+        found, order = {}, self._order(table, where)
+        for i, part in enumerate(self.parts):
+            column = table.column(order[i], part["kind"] != "number")
+            if isinstance(column, Labels):
+                new = np.array([*(level not in set(part["levels"]) for level in column.levels), False])[column.codes]
+                if new.any():
+                    found[i] = int(new.sum()), column.levels[column.codes[int(np.argmax(new))]]
+        return found
+
     def _order(self, table: Table, where: str) -> list[int]:
         """Return where in the table each column is."""
         if self.names is None or table.names is None:

@@ -28,6 +28,20 @@ class Dataset(NamedTuple):
     image_shape: tuple[int, int]
 
 
+def test_rows(strata: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which rows to keep for a test, (n,): a random share of them, alike in each stratum, and never all of one.
+
+    Shapes  strata (n,), integers: the class of each row, or all the same.
+    """
+    order = rng.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    place = np.floor(np.arange(len(order) + 1) * share)
+    first = np.diff(strata[order], prepend=strata.min() - 1) > 0  # of a stratum: stays in training
+    chosen = np.zeros(len(order), bool)
+    chosen[order] = (place[1:] > place[:-1]) & ~first
+    return chosen
+
+
 def one_hot(labels: NDArray[Any], n_classes: int) -> NDArray[np.float32]:
     """Return (n, n_classes) with a one at each row's label."""
     return np.eye(n_classes, dtype=np.float32)[labels]

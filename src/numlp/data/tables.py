@@ -1,7 +1,9 @@
 """Rows of numbers from a CSV file."""
 
 import csv
+import gzip
 import os
+import zlib
 from array import array
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
@@ -34,7 +36,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     names: tuple[str, ...] = ()
     width, numbers = 0, array("d")  # 8 bytes a number, whatever the length of a row
     first, bad = "", 0
-    for line, cells in _lines(path, where):
+    for line, cells in csv_lines(path, where):
         row = _numbers(cells)
         if row is None and not width:
             names = tuple(cell.strip() for cell in cells)
@@ -74,8 +76,12 @@ def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.floa
     return np.delete(table.x, i, axis=1), table.x[:, i]
 
 
-def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells), without empty lines."""
+def csv_lines(path: str | os.PathLike[str], where: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells) of a CSV file, in gzip if its name says so, without empty lines.
+
+    Errors  FormatError for a row of more than 1,048,576 characters, what is not UTF-8 text, and gzip that is not whole;
+        OSError if it cannot be read.
+    """
     taken = 0  # characters of the row being read, which may have many lines
 
     def lines(file: TextIO) -> Iterator[str]:
@@ -88,15 +94,20 @@ def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list
                 )
             yield text
 
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(lines(file), strict=True)
+    opened = gzip.open if where.lower().endswith(".gz") else open
+    with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(lines(file), strict=True, delimiter=delimiter)
         try:
             for cells in reader:
                 taken = 0
                 if cells:
                     yield reader.line_num, cells
         except csv.Error as error:
-            raise FormatError(f"{where} line {reader.line_num}: file must be CSV text, got {error}") from error
+            raise FormatError(
+                f"{where} line {reader.line_num}: file must be CSV text, got {printable(str(error))}"
+            ) from error
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FormatError(f"{where}: file must be whole gzip, got {error}") from error
         except UnicodeDecodeError as error:  # the file is decoded ahead of the reader: the line is not known
             byte = error.object[error.start]
             raise FormatError(

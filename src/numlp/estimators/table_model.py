@@ -17,6 +17,7 @@ from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
 from numlp.losses import Loss
+from numlp.network import Network
 from numlp.run import History
 from numlp.training import fit
 
@@ -88,6 +89,7 @@ class TableModel(BaseEstimator):
         check_is_fitted(self, "members_")
         network = self.members_.to_network()
         about = {"estimator": type(self).__name__, "columns": self.columns_.to_config(), "scores": self.scores_.to_config()}
+        about |= {"notes": self.notes_} if self.notes_ else {}
         network.extra = {"table": about | self._target_config()}
         save(network, path)
 
@@ -97,12 +99,22 @@ class TableModel(BaseEstimator):
 
         Errors  CheckpointError if it is something else or damaged; OSError if it cannot be read.
         """
-        network, where = load(path), f"{cls.__name__}.load: {os.fspath(path)}"
+        return cls.from_network(load(path), f"{cls.__name__}.load: {os.fspath(path)}")
+
+    @classmethod
+    def from_network(cls, network: Network, where: str) -> Self:
+        """Return the model that a network from a file of `save` belongs to.
+
+        Errors  CheckpointError, whose message begins with `where`, if it is something else.
+        """
         table = network.extra.get("table")
         kind = table.get("estimator") if isinstance(table, dict) else None
         if not isinstance(table, dict) or kind != cls.__name__:
             raise CheckpointError(f"{where}: model must be of a {cls.__name__}, got {repr(kind)[:60]}")
         found = cls()
+        found.notes_ = table.get("notes", {})
+        if not isinstance(found.notes_, dict):
+            raise CheckpointError(f"{where}: notes must be an object, got {repr(found.notes_)[:60]}")
         found.members_ = Members.from_network(network, found._new_loss(), where)
         found.members_.exact = True
         found.columns_ = Columns.from_config(table.get("columns"), where)
@@ -150,6 +162,7 @@ class TableModel(BaseEstimator):
         x = self.columns_.matrix(table, where, rows[order])
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
+        self.notes_: dict[str, Any] = {}  # JSON's types: what the user of a model file should know of the table
         groups, outside = [], []
         ends = np.cumsum([0, *map(len, held)])
         for i in range(members):
@@ -158,6 +171,8 @@ class TableModel(BaseEstimator):
             self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
             outside.append(self._judge(group, x[judged], y[judged]))
             groups.append(group)
+            if self.histories_[-1].interrupted:
+                break
         self.members_ = Members(groups[0].network, [p for group in groups for p in group.params], exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
 

@@ -19,6 +19,7 @@ from numlp.estimators.members import Members
 from numlp.estimators.table_model import TableModel
 from numlp.estimators.weights import sample_weights
 from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from numlp.network import Network
 
 Array = NDArray[Any]
 
@@ -300,6 +301,16 @@ class TabularRegressor(RegressorMixin, TableModel):
             raise ValueError("numbers that do not fit the outputs")
         self._center, self._unit, low, high, self._error = arrays
         self._range, self._flat = (low, high), bool(config["flat"])
+
+
+def from_network(network: Network, where: str) -> TabularClassifier | TabularRegressor:
+    """Return the classifier or the regressor that a network from a model file belongs to.
+
+    Errors  CheckpointError, whose message begins with `where`, if it belongs to neither.
+    """
+    table = network.extra.get("table")
+    kind = table.get("estimator") if isinstance(table, dict) else None
+    return (TabularRegressor if kind == "TabularRegressor" else TabularClassifier).from_network(network, where)
 
 
 def mean_softmax(members: Members, x: Array) -> Array:

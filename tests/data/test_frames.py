@@ -1,0 +1,123 @@
+import gzip
+import sys
+from pathlib import Path
+
+import pytest
+
+from numlp.data import frames
+from numlp.data.frames import column_names, read_frame
+from numlp.errors import FormatError, MissingExtraError
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+BAD = {
+    "text among numbers": (
+        b"a,b\n" + b"1,x\n" * 20 + b"n/a,y\n",
+        "line 22 column 'a': 'n/a' is not a number; use --missing n/a",
+    ),
+    "infinite": (b"a\n1\n\n1e999\ninf\n", "line 4 column 'a': '1e999' is not a number; use --missing 1e999"),
+    "ragged": (b"a,b\n1,2\n3\n", "line 3: row must have 2 columns, got 1"),
+    "empty": (b"", "got an empty file"),
+    "header only": (b"a,b\n", "at least 1 row below the column names, got none"),
+    "twice": (b"a,a\n1,2\n", "column names must differ, got 'a' 2 times"),
+    "not UTF-8": (b"a,b\n1,\xff\n", "must be CSV text in UTF-8, got the byte 0xff"),
+    "10 MB cell": (b"a\n" + b"x" * 10**7, "line 2: row must have at most 1,048,576 characters"),
+    "NUL": (b"a,b\n1,x\n2,y\0\n", "line 3 column 'b': cell must be text, got a NUL character"),
+    "NUL in a name": (b"a\0,b\n1,x\n", "column names must be text, got a NUL character in one"),
+    "ragged, semicolons": (b"a;b\n1;2\n3\n", "line 3: row must have 2 columns, got 1"),
+    "Parquet": (b"PAR1....", "must be CSV text, as its name says, got Parquet"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_csv_that_is_no_table_is_refused_by_line_and_column(name: str, tmp_path: Path) -> None:
+    data, message = BAD[name]
+    path = tmp_path / "x.csv"
+    path.write_bytes(data)
+    with pytest.raises(FormatError) as error:
+        read_frame(path)
+    assert str(path) in str(error.value) and message in str(error.value)
+
+
+def test_csv_gives_numbers_text_and_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("\ufeffa,b,c\n1,x,\n 2 ,,\nn/a,y,\n".encode())
+    table = read_frame(path, missing=["n/a"])
+    assert table.to_pydict() == {"a": [1.0, 2.0, None], "b": ["x", None, "y"], "c": [None, None, None]}
+    assert table["a"].type == pa.float64()
+
+
+def test_semicolons_and_tabs_part_cells_and_then_a_comma_is_a_point(tmp_path: Path) -> None:
+    for mark in ";\t":
+        path = tmp_path / "x.csv"
+        path.write_text("a;b;c\n1,5;x,y;1\n-,25;z;2.5\n".replace(";", mark))
+        assert read_frame(path).to_pydict() == {"a": [1.5, -0.25], "b": ["x,y", "z"], "c": [1.0, 2.5]}
+    path.write_text('a,b\n"1,5",x\n')
+    assert read_frame(path).to_pydict() == {"a": ["1,5"], "b": ["x"]}
+
+
+def test_user_says_which_columns_are_text_and_which_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("zip,n\n01,1\n02,x\n")
+    assert read_frame(path, texts=["zip"]).to_pydict() == {"zip": ["01", "02"], "n": ["1", "x"]}
+    with pytest.raises(
+        FormatError, match="line 3 column 'n': 'x' is not a number; use --missing x; 1 such cell in the file"
+    ):
+        read_frame(path, numbers=["n"])
+    assert read_frame(path, numbers=["n"], drop=["n"]).column_names == ["zip"]
+
+
+def test_gzip_is_read_and_damaged_or_too_long_gzip_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.csv.gz"
+    data = gzip.compress(b"a,b\n1,x\n")
+    path.write_bytes(data)
+    assert read_frame(path).to_pydict() == {"a": [1.0], "b": ["x"]} and column_names(path) == ["a", "b"]
+    for damaged in (data[:-3], data[:-8] + b"\0" * 8, data[:12] + b"\xff" * 4 + data[16:]):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match=r"x\.csv\.gz: file must be whole gzip, got "):
+            read_frame(path)
+    path.write_bytes(b"a,b\n1,x\n")
+    with pytest.raises(FormatError, match="file must be CSV text in gzip, as its name says, got something else"):
+        read_frame(path)
+    path.write_bytes(data)
+    monkeypatch.setattr(frames, "MOST_UNPACKED", 7)
+    with pytest.raises(FormatError, match="text behind gzip must have at most 7 bytes, got more; unpack it first"):
+        read_frame(path)
+
+
+def test_without_pyarrow_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    monkeypatch.setitem(sys.modules, "pyarrow.csv", None)
+    with pytest.raises(MissingExtraError, match=r"a table from a file needs pyarrow: pip install 'numlp\[table\]'"):
+        read_frame(tmp_path / "x.csv")
+
+
+def test_parquet_keeps_its_kinds_also_coded_ones(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    columns = {"c": pa.array(["u", None, "u"]).dictionary_encode(), "t": [True, None, False], "n": pa.nulls(3)}
+    parquet.write_table(pa.table(columns), path)
+    assert column_names(path) == ["c", "t", "n"]
+    assert read_frame(path).to_pydict() == {"c": ["u", None, "u"], "t": [True, None, False], "n": [None] * 3}
+
+
+def test_parquet_that_declares_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.parquet"
+    parquet.write_table(pa.table({"a": [1.0] * 100}), path)
+    monkeypatch.setattr(frames, "MOST_BYTES", 799)
+    with pytest.raises(FormatError, match="table must take at most 799 bytes, got "):
+        read_frame(path)
+
+
+def test_parquet_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    parquet.write_table(pa.table({"a": [1, 2], "b": [[1], [2]]}), path)
+    with pytest.raises(FormatError, match=r"column 'b' must hold numbers or text, got list<.*; use --drop b"):
+        read_frame(path)
+    assert read_frame(path, drop=["b"]).to_pydict() == {"a": [1, 2]}
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FormatError, match="must be whole Parquet"):
+        read_frame(path)
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(FormatError, match="must be Parquet, as its name says, got something else"):
+        read_frame(path)

@@ -1,0 +1,325 @@
+"""The commands for tables in files: what is found is said, what does not fit is named, and the model file knows the rest."""
+
+import csv
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import numlp as nl
+from numlp.cli import app
+from numlp.estimators import TabularClassifier, TabularRegressor, table_model
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+QUICK = ("--effort", "fast", "--epochs", "3", "--hidden", "8")
+
+
+def numlp(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in arguments])
+
+
+def succeeds(*arguments: Any) -> str:
+    result = numlp(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def fails(*arguments: Any, status: int = 2) -> str:
+    result = numlp(*arguments)
+    assert (result.exit_code, result.stdout) == (status, ""), result.output
+    return result.stderr.strip()
+
+
+def table(n: int = 120) -> dict[str, list[Any]]:
+    """Return columns of which `kind` decides `sold`, and `size` and `kind` the `price`."""
+    rng = np.random.default_rng(0)
+    size, kind = rng.uniform(10, 90, n).round(1), rng.choice(["flat", "house, old", 'a "hut"\nor two'], n)
+    price = size * 3 + 50.5 * (kind == "flat")
+    code = rng.integers(0, 3, n)
+    gaps = [None if i % 7 == 0 else float(s) for i, s in enumerate(size)]
+    sold = np.where(kind == "flat", "yes", "no")
+    return {
+        "size": gaps, "kind": kind.tolist(), "code": code.tolist(), "id": list(range(n)), "price": price.tolist(), "sold": sold.tolist(),
+    }  # fmt: skip
+
+
+def write(path: Path, columns: dict[str, list[Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+        rows.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "t.csv", table())
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a model of classes and one of numbers, trained from one CSV file."""
+    folder = tmp_path_factory.mktemp("models")
+    path, found = write(folder / "t.csv", table()), {}
+    for target, other in (("sold", "price"), ("price", "sold")):
+        found[target] = folder / f"{target}.safetensors"
+        succeeds(
+            "train", path, "--target", target, "--drop", other, "--drop", "id", *QUICK, "--quiet", "--out", found[target]
+        )
+    return found
+
+
+def test_train_says_what_the_table_holds_and_saves_a_model_that_knows_it(here: Path) -> None:
+    out = succeeds("train", "t.csv", "--target", "sold", "--drop", "price", "--categorical", "code", *QUICK)
+    lines = out.splitlines()
+    assert lines[0] == "t.csv: 120 rows, 4 columns beside the target"
+    assert lines[1] == "classification of 'sold': the target is text"
+    assert lines[2].startswith("2 classes: no ") and "%, yes " in lines[2]
+    assert [line.split() for line in lines[3:8]] == [
+        ["column", "kind", "different", "missing"],
+        *(["size", "number", lines[4].split()[2], "18"], ["kind", "category", "3", "0"]),
+        *(["code", "category", "3", "0"], ["id", "number", "120", "0"]),
+    ]
+    assert lines[8].startswith("test accuracy ") and lines[8].endswith("(24 rows that were not trained on)")
+    assert lines[9].startswith("saved t.safetensors after ")
+    model = TabularClassifier.load("t.safetensors")
+    assert model.notes_["target"] == "sold" and model.notes_["drop"] == ["price"]
+    assert set(model.notes_["test"]) == {"accuracy", "log_loss"}
+    assert model.feature_names_in_.tolist() == ["size", "kind", "code", "id"] and model.classes_.tolist() == ["no", "yes"]
+
+
+def test_train_json_is_one_object_and_the_test_figures_are_those_of_the_rows_left_out(here: Path) -> None:
+    flags = ("--target", "price", "--drop", "sold", "--json", "--seed", "3", "--effort", "fast", "--epochs", "30")
+    result = numlp("train", "t.csv", *flags)
+    facts = json.loads(result.stdout)
+    assert facts["task"] == "regression" and facts["rows"] == {"train": 96, "test": 24, "without_target": 0}
+    assert facts["columns"][0] == {
+        "name": "size",
+        "kind": "number",
+        "different": facts["columns"][0]["different"],
+        "missing": 18,
+    }
+    assert facts["test"]["r2"] > 0.5 and facts["test"]["mae"] <= facts["test"]["rmse"] and facts["epochs"] == 30
+    assert "regression of 'price'" in result.stderr
+    first = Path("t.safetensors").read_bytes()
+    succeeds("train", "t.csv", *flags)
+    assert Path("t.safetensors").read_bytes() == first
+    facts = json.loads(numlp("train", "t.csv", *flags, "--test-fraction", "0").stdout)
+    assert facts["test"] is None and facts["rows"]["train"] == 120
+
+
+TARGETS = {
+    "ten whole numbers": (list(range(10)) * 12, "classification", "10 different whole numbers"),
+    "eleven whole numbers": ([i % 11 for i in range(120)], "regression", "numbers, 11 different ones"),
+    "two numbers with a point": ([0.5, 1.5] * 60, "regression", "numbers, 2 different ones"),
+    "text": (["a", "b"] * 60, "classification", "text"),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_task_is_told_by_the_target_or_by_the_user(name: str, here: Path) -> None:
+    values, task, why = TARGETS[name]
+    write(here / "t.csv", {"x": table()["id"], "y": values})
+    out = succeeds("train", "t.csv", "--target", "y", *QUICK)
+    assert f"{task} of 'y': the target is {why}" in out
+    other = "regression" if task == "classification" else "classification"
+    cannot = {
+        "text": "must hold numbers for --task regression, got text such as 'a'",
+        "two numbers with a point": "must hold text or whole numbers for --task classification, got 0.5",
+    }
+    if name in cannot:
+        error = fails("train", "t.csv", "--target", "y", "--task", other, *QUICK)
+        assert error == f"numlp: t.csv: column 'y' {cannot[name]}" and "--task" not in out
+        return
+    assert f"; --task {other} takes it otherwise" in out
+    assert f"{other} of 'y': as --task says" in succeeds("train", "t.csv", "--target", "y", "--task", other, *QUICK)
+
+
+def test_rows_without_a_target_are_left_out_and_counted(here: Path) -> None:
+    columns = table()
+    columns["sold"][:5] = ["", "?", "", "?", ""]
+    write(here / "t.csv", columns)
+    flags = ("--target", "sold", "--drop", "price", "--missing", "?", *QUICK)
+    assert "115 rows, 4 columns beside the target; 5 more without a target are left out" in succeeds(
+        "train", "t.csv", *flags
+    )
+    out = succeeds("evaluate", "t.safetensors", "t.csv")
+    assert "(115 rows, 5 more without a target left out)" in out
+
+
+def test_predict_writes_the_classes_and_probabilities_of_the_estimator(models: dict[str, Path], here: Path) -> None:
+    out = succeeds("predict", models["sold"], "t.csv", "--out", "p.csv", "--proba")
+    assert out == "wrote 120 predictions to p.csv\n"
+    rows = list(csv.reader((here / "p.csv").read_text().splitlines()))
+    assert rows[0] == ["sold", "probability", "probability of no", "probability of yes"]
+    columns = table()
+    model = TabularClassifier.load(models["sold"])
+    frame = pa.table({name: columns[name] for name in ("size", "kind", "code")})
+    assert [row[0] for row in rows[1:]] == model.predict(frame).tolist()
+    np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), model.predict_proba(frame), rtol=1e-8)
+    lines = succeeds("predict", models["sold"], "t.csv", "--quiet").splitlines()
+    assert [line.split("\t")[0] for line in lines] == [row[0] for row in rows[1:]]
+    facts = json.loads(succeeds("predict", models["sold"], "t.csv", "--json"))
+    assert facts["target"] == "sold" and facts["predictions"][0] == {
+        "sold": rows[1][0],
+        "probability": pytest.approx(float(rows[1][1]), rel=1e-8),
+    }
+
+
+def test_predict_takes_any_order_of_columns_and_parquet_for_csv(models: dict[str, Path], here: Path) -> None:
+    columns = table()
+    frame = pa.table({name: columns[name] for name in ("size", "kind", "code")})
+    expected = TabularRegressor.load(models["price"]).predict(frame)
+    write(here / "new.csv", {name: columns[name] for name in ("code", "kind", "size")})
+    parquet.write_table(pa.table({name: columns[name] for name in ("kind", "id", "code", "size")}), here / "new.parquet")
+    for path in ("new.csv", "new.parquet", "t.csv"):
+        values = [float(line) for line in succeeds("predict", models["price"], path).splitlines()]
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+    assert "--proba must come with a model of classes" in fails("predict", models["price"], "t.csv", "--proba")
+
+
+def test_evaluate_agrees_with_the_estimator(models: dict[str, Path], here: Path) -> None:
+    columns = table()
+    frame = pa.table({name: columns[name] for name in ("size", "kind", "code")})
+    facts = json.loads(succeeds("evaluate", models["price"], "t.csv", "--json"))
+    assert facts["r2"] == pytest.approx(TabularRegressor.load(models["price"]).score(frame, columns["price"]))
+    facts = json.loads(succeeds("evaluate", models["sold"], "t.csv", "--json"))
+    assert facts["accuracy"] == pytest.approx(TabularClassifier.load(models["sold"]).score(frame, columns["sold"]))
+    assert np.sum(facts["confusion_matrix"]) == facts["rows"] == 120 and facts["classes"] == ["no", "yes"]
+    write(here / "new.csv", columns | {"sold": ["perhaps", *columns["sold"][1:]]})
+    error = fails("evaluate", models["sold"], "new.csv")
+    assert "new.csv: column 'sold' must hold the model's classes (no, yes), got 'perhaps'" in error
+
+
+def changed(**new: Any) -> dict[str, list[Any]]:
+    """Return the table with columns renamed (a name), left out (None) or added (a list)."""
+    names = {name: new.get(name, name) for name in table(20)}
+    columns = {new if isinstance(new, str) else name: table(20)[name] for name, new in names.items() if new is not None}
+    return columns | {name: values for name, values in new.items() if isinstance(values, list)}
+
+
+COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
+    "renamed": ({"size": "Size"}, "got no 'size' and besides 'Size'; was 'size' renamed to 'Size'?"),
+    "missing": ({"kind": None}, "got no 'kind'"),
+    "extra": ({"colour": ["red"] * 20}, "got besides 'colour'; use --drop colour"),
+}
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_renamed_missing_and_extra_columns_are_named(name: str, command: str, models: dict[str, Path], here: Path) -> None:
+    new, message = COLUMNS[name]
+    write(here / "new.csv", changed(**new))
+    error = fails(command, models["price"], "new.csv")
+    assert error == f"numlp: new.csv: columns must be those of the model, {message}"
+    if name == "extra":
+        assert succeeds(command, models["price"], "new.csv", "--drop", "colour")
+
+
+def test_categories_that_are_new_are_taken_as_gaps_and_said(models: dict[str, Path], here: Path) -> None:
+    write(here / "new.csv", changed(kind=["castle", "castle", *table(20)["kind"][2:]]))
+    result = numlp("predict", models["price"], "new.csv")
+    said = "column 'kind' has 2 cells with categories that were not trained on, such as 'castle'; they count as missing"
+    assert result.exit_code == 0 and said in result.stderr
+
+
+def test_text_where_the_model_has_numbers_is_named_by_line(models: dict[str, Path], here: Path) -> None:
+    write(here / "new.csv", changed(size=["big"] * 20))
+    error = fails("predict", models["price"], "new.csv")
+    assert "new.csv line 2 column 'size': 'big' is not a number; use --missing big; 20 such cells in the file" in error
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "no target": (["train", "t.csv"], "t.csv: --target must name the column to predict, one of (size, kind, code, id, price, sold), got none"),
+    "unknown target": (["train", "t.csv", "--target", "Prize"], "got 'Prize'; did you mean 'price'?"),
+    "unknown column": (["train", "t.csv", "--target", "price", "--drop", "idd"], "--drop must be one of the columns (size, kind, code, id, price, sold), got 'idd'; did you mean 'id'?"),
+    "target dropped": (["train", "t.csv", "--target", "price", "--drop", "price"], "--drop must name columns beside the target, got 'price'"),
+    "task": (["train", "t.csv", "--target", "price", "--task", "regresion"], "--task must be one of classification, regression, got 'regresion'; did you mean 'regression'?"),
+    "effort": (["train", "t.csv", "--target", "price", "--effort", "bst"], "--effort must be one of best, default, fast, got 'bst'; did you mean 'best'?"),
+    "test fraction": (["train", "t.csv", "--target", "price", "--test-fraction", "1"], "--test-fraction must be a number at least 0 and below 1, got 1.0"),
+    "rate": (["train", "t.csv", "--target", "price", "--learning-rate", "0"], "--learning-rate must be a number above 0, got 0.0"),
+    "epochs": (["train", "t.csv", "--target", "price", "--epochs", "0"], "--epochs must be a whole number of at least 1, got 0"),
+    "one value": (["train", "one.csv", "--target", "y"], "one.csv: column 'y' must have at least 2 different values to be a target, got 1"),
+    "names": (["train", "names.csv", "--target", "y"], "names.csv: column 'y' must have classes of 2 rows or more, got 20 different values in 20 rows"),
+    "nothing besides": (["train", "one.csv", "--target", "y", "--drop", "x"], "file must have a column beside --target and --drop, got none"),
+    "flag of images": (["train", "t.csv", "--target", "price", "--recipe", "tutorial"], "train: --recipe must come with a data set of images, got a table"),
+    "flag of tables": (["train", "digits", "--target", "price"], "train: --target must come with a table"),
+    "search": (["search", "t.csv"], "search: dataset must be one of images, got a table"),
+    "other suffix": (["train", "t.txt", "--target", "x"], "t.txt: file must be a table, its name ending with .csv, .csv.gz, .parquet"),
+    "out is the source": (["train", "t.csv", "--target", "price", "--out", "t.csv"], "t.csv: --out must be another file than the one that is read"),
+    "predictions over the source": (["predict", "MODEL", "t.csv", "--out", "t.csv"], "t.csv: --out must be another file than the one that is read"),
+    "predictions nowhere": (["predict", "MODEL", "t.csv", "--out", "no/p.csv"], "no such folder for --out"),
+    "evaluate a data set": (["evaluate", "MODEL", "digits"], "evaluate: dataset must be a CSV or Parquet file for the model of a table, got 'digits'"),
+    "evaluate without answers": (["evaluate", "MODEL", "no.csv"], "no.csv: --target must be one of the columns (size, kind, code), got 'sold'"),
+    "missing of Parquet": (["train", "t.parquet", "--target", "y", "--missing", "?"], "t.parquet: file must be CSV text for --missing, got Parquet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_does_not_fit_is_one_message(name: str, models: dict[str, Path], here: Path) -> None:
+    arguments, message = BAD[name]
+    write(here / "one.csv", {"x": list(range(20)), "y": [5] * 20})
+    write(here / "names.csv", {"x": list(range(20)), "y": [f"name {i}" for i in range(20)]})
+    write(here / "no.csv", {name: table(20)[name] for name in ("size", "kind", "code")})
+    (here / "t.txt").write_text("x\n1\n")
+    parquet.write_table(pa.table({"x": [1, 2], "y": [1, 2]}), here / "t.parquet")
+    before = sorted(here.iterdir())
+    error = fails(
+        *(models["sold"] if word == "MODEL" else word for word in arguments), status=4 if " nowhere" in name else 2
+    )
+    assert message in error and "\n" not in error
+    assert sorted(here.iterdir()) == before and (here / "t.csv").read_text().startswith("size,")
+
+
+def test_missing_file_is_status_4(models: dict[str, Path], here: Path) -> None:
+    assert fails("train", "no.csv", "--target", "x", status=4) == "numlp: no.csv: No such file or directory"
+    assert fails("predict", models["sold"], "no.csv", status=4) == "numlp: no.csv: No such file or directory"
+
+
+def test_ctrl_c_saves_what_was_learnt_and_says_so(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = table_model.fit
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        options["callbacks"] = [*options["callbacks"], Interrupt()]
+        return fit(*arguments, **options)
+
+    class Interrupt(nl.Callback):
+        def on_epoch_begin(self, run: Any) -> None:
+            if run.epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(table_model, "fit", interrupted)
+    result = numlp("train", "t.csv", "--target", "sold", *QUICK)
+    assert result.exit_code == 130 and result.stderr.endswith("numlp: interrupted; what was learnt is in t.safetensors\n")
+    assert "accuracy" in succeeds("evaluate", "t.safetensors", "t.csv")
+
+
+def test_columns_that_teach_nothing_are_pointed_out(here: Path) -> None:
+    n = 60
+    columns = {
+        "x": list(range(n)),
+        "all": [""] * n,
+        "one": [7] * n,
+        "name": [f"n{i}" for i in range(n)],
+        "y": [0.5, 2.5] * (n // 2),
+    }
+    out = succeeds("train", write(here / "u.csv", columns), "--target", "y", *QUICK)
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert lines["one"].endswith("nothing can be learnt from it: --drop it") and lines["name"].endswith("--drop it")
+    assert lines["all"].split()[1:4] == ["number", "0", "60"] and not lines["x"].endswith("it")
+
+
+@pytest.mark.parametrize("notes", [{"target": 5}, {"drop": "x"}, {"missing": [1]}, []])
+def test_notes_of_a_file_are_checked(notes: Any, models: dict[str, Path], here: Path) -> None:
+    model = TabularClassifier.load(models["sold"])
+    model.notes_ = notes or [1]
+    model.save("lies.safetensors")
+    assert "lies.safetensors: notes must be" in fails("predict", "lies.safetensors", "t.csv")
