@@ -1,6 +1,7 @@
 """What every layer promises, and the layer that this is all about."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,16 @@ from numlp.initializers import find_initializer
 
 Array = NDArray[Any]
 
-_SCRATCH = 2**20  # numbers that a product may use besides; what it does not touch takes no memory
+
+class _Spare(threading.local):
+    """What the products of a thread may use besides, by the code of a dtype; pages that no product touches take no memory."""
+
+    def __init__(self) -> None:
+        numbers = np.empty(2**20, np.float32)
+        self.numbers = {"f": numbers, "d": numbers.view(np.float64)}
+
+
+_spare = _Spare()
 
 
 class Layer:
@@ -229,12 +239,11 @@ class Dense(Layer):
         self._y = np.empty((batch_size, self.n_out), self.dtype)
         self._z = np.empty_like(self._y) if self._f.keeps_input else self._y
         self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
-        self._scratch = np.empty(_SCRATCH, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""
         self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
-        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, self._scratch)
+        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, _spare.numbers[self.dtype.char])
         if not self._rectify:
             self._f.apply(z, y)
         return y
@@ -244,7 +253,9 @@ class Dense(Layer):
         z, dx = self._z[: len(dy)], self._dx[: len(dy)]
         if not self._rectify:
             self._f.backward(dy, z, dy)
-        kernels.affine_backward(self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx, self._scratch)
+        kernels.affine_backward(
+            self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx, _spare.numbers[self.dtype.char]
+        )
         return dx if self.need_dx else None
 
     def _label(self) -> str:
