@@ -80,3 +80,15 @@ def bars(terminal: Terminal) -> list[Any]:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell starts what it puts in the background like this, and the commands that the tests interrupt would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _forget_stale_kernels() -> None:
+    """Delete compiled kernels that are older than any of their sources: Numba looks at one file only."""
+    folder = Path(__file__).parents[1] / "src" / "numlp" / "kernels" / "fused"
+    newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
+    for kept in folder.glob("__pycache__/*.nb[ic]"):
+        if kept.exists() and kept.stat().st_mtime < newest:
+            kept.unlink(missing_ok=True)
+
+
+_forget_stale_kernels()

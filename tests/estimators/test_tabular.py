@@ -85,8 +85,8 @@ def test_predictions_stay_within_the_range_of_the_target(regressor):
 
 
 def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
-    assert 1 <= len(regressor.members_) <= 4 and len(bag.histories_) == len(class_bag.histories_) == 5
-    assert 5 <= len(bag.members_) <= 20
+    assert 1 <= len(regressor.members_) <= 4 and len(bag.histories_) == len(class_bag.histories_) == 9
+    assert 9 <= len(bag.members_) <= 36
     outputs = np.array(list(bag.members_.outputs(bag.columns_.matrix(Table(NEW, "test"), "test"))), np.float64)
     y, std = bag.predict(NEW, return_std=True)
     raw = outputs.mean(axis=0)[:, 0] * NUMBER.std() + NUMBER.mean()
@@ -122,18 +122,18 @@ def test_rows_that_judge_had_no_say_in_the_choice():
     assert halves(0, 7) == (slice(0, 7), slice(0, 7), slice(0, 7))
 
 
-@pytest.mark.parametrize("effort", ["default", "best"])
-def test_rows_held_out_are_not_trained_on(effort, monkeypatch):
-    x = np.random.default_rng(0).normal(size=(100, 1))
+@pytest.mark.parametrize(("effort", "sizes"), [("default", (72, 14)), ("best", (80, 8))])
+def test_rows_held_out_are_not_trained_on(effort, sizes, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(90, 1))
     calls = []
     fit = table_model.fit
     monkeypatch.setattr(table_model, "fit", lambda *given, **named: calls.append((given, named)) or fit(*given, **named))
-    TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.full(100, 0.5))
-    assert len(calls) == (5 if effort == "best" else 1)
+    TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.full(90, 0.5))
+    assert len(calls) == (9 if effort == "best" else 1)
     for (_, train), named in calls:
         inside, chosen = (set(part[1][:, 0]) for part in (train, named["validation"]))
-        assert (len(inside), len(chosen), len(inside & chosen)) == (80, 15, 0)
-        assert [len(part) for part in train] == [80] * 3
+        assert (len(inside), len(chosen), len(inside & chosen)) == (*sizes, 0)
+        assert [len(part) for part in train] == [sizes[0]] * 3
 
 
 def test_columns_are_fitted_to_the_rows_that_are_trained_on():
@@ -143,6 +143,8 @@ def test_columns_are_fitted_to_the_rows_that_are_trained_on():
     order = np.argsort(Table(x, "test").keys())
     inside = order[rng.permutation(100)[20:]]
     assert model.columns_.parts[0]["median"] == np.median(x[inside]) != np.median(x)
+    bag = TabularRegressor("best", **SMALL | {"epochs": 1}).fit(x, x[:, 0])  # each row is one that most are trained on
+    assert bag.columns_.parts[0]["median"] == np.median(x)
 
 
 def test_sets_and_intervals_cover_as_often_as_stated(classifier, regressor, bag, class_bag):
@@ -397,7 +399,7 @@ def test_estimator_survives_pickle_and_deep_copies(classifier, class_bag):
         (
             lambda: TabularRegressor("best").fit(X[:3], [1, 2, 3]),
             ArgumentError,
-            "TabularRegressor.fit: X must have at least 5",
+            "TabularRegressor.fit: X must have at least 9",
         ),
         (
             lambda: TabularRegressor().fit(X[:2], [1, np.nan]),

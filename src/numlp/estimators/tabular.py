@@ -40,8 +40,8 @@ class TabularClassifier(ClassifierMixin, TableModel):
     Parameters
     ----------
     effort
-        "fast": 25 epochs instead of 256, more for a small table; "best": the mean of five networks, each with another fifth
-        held out.
+        "fast": 25 epochs instead of 256, more for a small table; "best": the mean of nine networks, each with another ninth
+        held out; the columns are then fitted to all rows.
     categorical
         Names or indices of columns of numbers that are categories; text and truth values always are.
     hidden_layer_sizes
@@ -53,7 +53,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
     batch_size
         Rows a step, about.
     validation_fraction
-        The share of rows held out; "best" holds out fifths.
+        The share of rows held out; "best" holds out ninths.
     class_weight
         "balanced", or {class: weight}: how much a row of each class counts, in training and in the choice of the epoch. The
         probabilities are then those of such a balance.

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 class _Spare(threading.local):
-    """What the products of a thread may use besides, by the code of a dtype; pages that no product touches take no memory."""
+    """What the products of a thread may use besides, by the code of a dtype; untouched pages take no memory."""
 
     def __init__(self) -> None:
         numbers = np.empty(2**20, np.float32)
