@@ -22,7 +22,7 @@ class _Spare(threading.local):
 
     def __init__(self) -> None:
         numbers = np.empty(2**20, np.float32)
-        self.numbers = {"f": numbers, "d": numbers.view(np.float64)}
+        self.numbers: dict[str, Array] = {"f": numbers, "d": numbers.view(np.float64)}
 
 
 _spare = _Spare()

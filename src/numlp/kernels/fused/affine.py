@@ -9,7 +9,7 @@ from numba.extending import overload
 
 from numlp.kernels.fused.compiled import CAREFUL, FLAGS, kernel, total
 from numlp.kernels.fused.products import find_products
-from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply
+from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply, pitch
 
 # Products. Their addresses become symbols, because compiled code with an address in it could not be kept on disk. Integers
 # are passed as 64 bits: a BLAS of 32-bit integers reads the lower half of the register.
@@ -124,13 +124,7 @@ def _product(x, W, scale, skip, out, scratch):
         multiply(x, False, W, scale, out, scratch)
         return
     (n, i), o = x.shape, W.shape[1]
-    _gemm(_AS_IS, _AS_IS, n, o, i, scale, x, _pitch(x), W, _pitch(W), out, _pitch(out))
-
-
-@njit(nogil=True)
-def _pitch(x):
-    """Return how many numbers lie between the beginnings of two rows."""
-    return x.strides[0] // x.itemsize
+    _gemm(_AS_IS, _AS_IS, n, o, i, scale, x, pitch(x), W, pitch(W), out, pitch(out))
 
 
 @kernel

@@ -39,11 +39,16 @@ def kernel(
     if function is None:
         return partial(kernel, parallel=parallel, flags=flags)
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "parallel": parallel and _PRANGE_ONLY}
-    try:
-        KERNELS[function.__name__] = njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep it in can be written
-        KERNELS[function.__name__] = njit(**options)(function)
+    KERNELS[function.__name__] = cached(partial(njit, **options), function)
     return KERNELS[function.__name__]
+
+
+def cached(compile_with: Callable[..., Any], function: Callable[..., Any]) -> Any:
+    """Return the function compiled by one of Numba's ways; the machine code is kept if a folder for it can be written."""
+    try:
+        return compile_with(cache=True)(function)
+    except RuntimeError:
+        return compile_with()(function)
 
 
 class Work(threading.local):

@@ -107,21 +107,17 @@ def keep_nonzeros(context, x, count, place, values, places):
 
 
 @intrinsic
-def keep_nonzeros_of_columns(context, x, pitch, n_rows, n_columns, place, values, places, room, counts):
-    """Append, for each of 16 columns, those of 16 rows that are not zero to the list of that column.
+def keep_nonzeros_of_columns(context, x, pitch, n_columns, place, values, places, room, counts):
+    """Append, for each of 16 columns at most, those of 16 numbers that are not zero to the list of that column.
 
-    x has rows that are `pitch` numbers apart; there may be fewer of both. List c begins at c * room, has counts[c] entries,
-    and gets more.
+    x has 16 rows that are `pitch` numbers apart. List c begins at c * room, has counts[c] entries, and gets more.
     """
 
     def generate(context, b, signature, arguments):
-        x, pitch, n_rows, n_columns, place, values, places, room, counts = arguments
-        inside, registers = _below(b, n_columns), []
-        for row in range(LANES):
-            number = ir.Constant(_LONG, row)
-            there = b.icmp_signed("<", number, n_rows)
-            mask = b.and_(inside, _splat(b, there, _Mask))
-            registers.append(_read_masked(b, _at(b, x, b.mul(number, pitch)), mask))
+        x, pitch, n_columns, place, values, places, room, counts = arguments
+        inside = _below(b, n_columns)
+        rows = [_at(b, x, b.mul(ir.Constant(_LONG, row), pitch)) for row in range(LANES)]
+        registers = [_read_masked(b, row, inside) for row in rows]
         for column, register in enumerate(_transposed(b, registers)):
             number = ir.Constant(_LONG, column)
             address = b.add(counts, ir.Constant(_LONG, 8 * column))
@@ -131,7 +127,7 @@ def keep_nonzeros_of_columns(context, x, pitch, n_rows, n_columns, place, values
             b.store(b.add(count, more), b.inttoptr(address, _LONG.as_pointer()))
         return context.get_dummy_value()
 
-    numbers = [_address, *[_integer] * 4, _address, _address, _integer, _address]
+    numbers = [_address, *[_integer] * 3, _address, _address, _integer, _address]
     return types.void(*numbers), generate
 
 

@@ -7,10 +7,14 @@ those rows, and 128 sums stay in registers. A dense product does all additions a
 of them at the speed of the first cache: faster as long as most numbers are zeros.
 """
 
-import numpy as np
-from numba import njit
+from functools import partial
 
-from numlp.kernels.fused.compiled import FLAGS
+import llvmlite.binding
+import numpy as np
+from numba import carray, cfunc, njit, types
+from numba.extending import overload
+
+from numlp.kernels.fused.compiled import FLAGS, cached
 from numlp.kernels.fused.vectors import FAST, LANES, WIDEST, add_rows, copy_some, keep_nonzeros, keep_nonzeros_of_columns
 
 _DEEP = 7 * LANES  # rows of a panel, which is 56 kB
@@ -23,6 +27,12 @@ NUMBERS = 2 * _ENTRIES + (_DEEP * WIDEST + 1) * LANES  # of float32, that one pr
 _SHARE = 0.3  # of nonzeros, at most
 _LOOK = 16  # rows that are looked at
 _WIDTH = 3 * LANES  # outputs, at least: fewer sums would wait for one another
+
+
+@njit(nogil=True)
+def pitch(x):
+    """Return how many numbers lie between the beginnings of two rows."""
+    return x.strides[0] // x.itemsize
 
 
 @njit(nogil=True, fastmath=FLAGS)
@@ -39,30 +49,52 @@ def mostly_zeros(x, width):
     return count < _SHARE * looked
 
 
-@njit(nogil=True)
-def multiply(x, transposed, W, scale, out, scratch):
-    """out = s op(x) W;  op(x) is x, or x^T if `transposed`. The arrays are float32, their rows may be parts of longer ones.
+_part = njit(nogil=True, inline="always")  # of one function, which the compiler then sees once
 
-    `scratch` has NUMBERS numbers.
+
+def multiply(x, transposed, W, scale, out, scratch):
+    """out = s op(x) W;  op(x) is x, or x^T if `transposed`. The rows of the arrays may be parts of longer ones.
+
+    `scratch` has NUMBERS numbers. Only where `mostly_zeros` says so.
     """
-    values, places = scratch[:_ENTRIES], scratch[_ENTRIES : 2 * _ENTRIES].view(np.int32)
+
+
+@overload(multiply)
+def _multiply_of_dtype(x, transposed, W, scale, out, scratch):
+    def call(x, transposed, W, scale, out, scratch):
+        _multiply(
+            x.ctypes.data, pitch(x), transposed, W.ctypes.data, pitch(W), len(W), scale, out.ctypes.data, pitch(out),
+            len(out), out.shape[1], scratch.ctypes.data,
+        )  # fmt: skip
+
+    def nothing(x, transposed, W, scale, out, scratch):
+        """Stand for what `mostly_zeros` never says."""
+
+    return call if FAST and out.dtype == types.float32 else nothing
+
+
+def _multiply_at(x, pitch_x, transposed, W, pitch_W, k, scale, out, pitch_out, n, o, scratch):
+    W, out = carray(W, (k, pitch_W))[:, :o], carray(out, (n, pitch_out))[:, :o]
+    x = carray(x, (k if transposed else n, pitch_x))
+    values, places = carray(scratch, (_ENTRIES,)), carray(scratch, (2 * _ENTRIES,))[_ENTRIES:].view(np.int32)
+    panel = carray(scratch, (NUMBERS,))[2 * _ENTRIES :]
     ends = np.empty((_LISTS, _SLAB // _DEEP), np.int64)
-    for start in range(0, len(W), _SLAB):
-        stop = min(start + _SLAB, len(W))
-        for top in range(0, len(out), _LISTS):
-            bottom = min(top + _LISTS, len(out))
+    for start in range(0, k, _SLAB):
+        stop = min(start + _SLAB, k)
+        for top in range(0, n, _LISTS):
+            bottom = min(top + _LISTS, n)
             if transposed:
                 _list_columns(x[start:stop, top:bottom], values, places, ends)
             else:
                 _list_rows(x[top:bottom, start:stop], values, places, ends)
-            _add(values, places, ends, W[start:stop], start == 0, out[top:bottom], scratch[2 * _ENTRIES :])
+            _add(values, places, ends, W[start:stop], start == 0, out[top:bottom], panel)
     if scale != 1:
-        for i in range(len(out)):
-            for j in range(out.shape[1]):
+        for i in range(n):
+            for j in range(o):
                 out[i, j] *= scale
 
 
-@njit(nogil=True)
+@_part
 def _list_rows(x, values, places, ends):
     """List the nonzeros of each row, and where they stand in their panel; ends[n, p] is where those of panel p end."""
     n, wide = x.shape
@@ -76,22 +108,28 @@ def _list_rows(x, values, places, ends):
             ends[row, i // _DEEP] = count
 
 
-@njit(nogil=True)
+@_part
 def _list_columns(x, values, places, ends):
     """List the nonzeros of each column in the same way."""
     n, wide = x.shape
-    counts, pitch = np.empty(LANES, np.int64), x.strides[0] // x.itemsize
+    counts, last = np.empty(LANES, np.int64), np.zeros((LANES, LANES), np.float32)
     for i in range(0, wide, LANES):
         counts[:] = 0
         for row in range(0, n, LANES):
+            square, wide_row = x[row:, i:].ctypes.data, pitch(x)
+            if n - row < LANES:
+                for k in range(n - row):
+                    copy_some(x[row + k, i:].ctypes.data, wide - i, last[k].ctypes.data)
+                square, wide_row = last.ctypes.data, LANES
             keep_nonzeros_of_columns(
-                x[row:, i:].ctypes.data, pitch, n - row, wide - i, row % _DEEP, values[i * _ROOM :].ctypes.data,
-                places[i * _ROOM :].ctypes.data, _ROOM, counts.ctypes.data,
+                square, wide_row, wide - i, row % _DEEP, values[i * _ROOM :].ctypes.data, places[i * _ROOM :].ctypes.data,
+                _ROOM, counts.ctypes.data,
             )  # fmt: skip
-            ends[i : i + LANES, row // _DEEP] = counts
+            for k in range(LANES):  # as one assignment it would take the compiler a second
+                ends[i + k, row // _DEEP] = counts[k]
 
 
-@njit(nogil=True)
+@_part
 def _add(values, places, ends, W, fresh, out, scratch):
     """out = what the lists say, of one panel of W after the other; or `out` plus that unless `fresh`."""
     registers = -(-out.shape[1] // LANES)
@@ -111,7 +149,7 @@ def _add(values, places, ends, W, fresh, out, scratch):
                 )  # fmt: skip
 
 
-@njit(nogil=True)
+@_part
 def _copy_panel(W, panel):
     """Copy rows of W one behind the other, each filled with zeros up to a whole register."""
     place = 0
@@ -119,3 +157,19 @@ def _copy_panel(W, panel):
         for j in range(0, W.shape[1], LANES):
             copy_some(W[i, j:].ctypes.data, W.shape[1] - j, panel[place:].ctypes.data)
             place += LANES
+
+
+# Compiled once, and called by its address: as a part of each kernel that calls it, it would take the compiler seconds.
+
+
+def _signature(pointer):
+    integer = types.int64
+    return types.void(
+        pointer, integer, types.int64, pointer, integer, integer, types.float64, pointer, integer, integer, integer, pointer
+    )
+
+
+if FAST:
+    _compiled = cached(partial(cfunc, _signature(types.CPointer(types.float32)), nopython=True), _multiply_at)
+    llvmlite.binding.add_symbol("numlp_skip_zeros", _compiled.address)
+_multiply = types.ExternalFunction("numlp_skip_zeros", _signature(types.uintp))
