@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 EPOCHS = 256
 # about the time of a plain network; a small table gets as many epochs as make so many steps
-FAST_EPOCHS, FAST_STEPS = 25, 500
+FAST_EPOCHS, FAST_STEPS = 25, 300
 _FEW = 8  # held out rows that are too few to be parted
 MOST_COPIES = 4  # of a row in the mean, where weights are whole numbers
 # effort -> the number of networks; nine on eight ninths of the rows cost ten times one on four fifths

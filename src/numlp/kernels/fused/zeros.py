@@ -79,10 +79,10 @@ def _multiply_at(x, pitch_x, transposed, W, pitch_W, k, scale, out, pitch_out, n
     values, places = carray(scratch, (_ENTRIES,)), carray(scratch, (2 * _ENTRIES,))[_ENTRIES:].view(np.int32)
     panel = carray(scratch, (NUMBERS,))[2 * _ENTRIES :]
     ends = np.empty((_LISTS, _SLAB // _DEEP), np.int64)
-    for start in range(0, k, _SLAB):
-        stop = min(start + _SLAB, k)
-        for top in range(0, n, _LISTS):
-            bottom = min(top + _LISTS, n)
+    for top in range(0, n, _LISTS):
+        bottom = min(top + _LISTS, n)
+        for start in range(0, k, _SLAB):
+            stop = min(start + _SLAB, k)
             if transposed:
                 _list_columns(x[start:stop, top:bottom], values, places, ends)
             else:
