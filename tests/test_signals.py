@@ -81,6 +81,22 @@ def test_nested_uses_all_hear_the_first_one() -> None:
             send(signal.SIGINT)
 
 
+def test_use_that_begins_after_the_signal_hears_it_and_the_second_signal_acts_as_usual() -> None:
+    outer: list[int] = []
+    inner: list[int] = []
+    later: list[int] = []
+    with interruptible(outer.append):
+        send(signal.SIGINT)
+        for _ in range(2):
+            with interruptible(inner.append, signal.SIGTERM, signal.SIGINT):
+                with pytest.raises(KeyboardInterrupt):
+                    send(signal.SIGINT)
+    assert outer == [signal.SIGINT] and inner == [signal.SIGINT] * 2
+    with interruptible(later.append):
+        pass
+    assert not later
+
+
 def test_handler_of_somebody_else_hears_it_too(term: list[int]) -> None:
     told: list[int] = []
     with interruptible(told.append, signal.SIGTERM):
