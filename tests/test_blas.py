@@ -118,8 +118,8 @@ def test_usable_cpus_are_at_least_one_here() -> None:
         (128, 1e9, 64, 8),  # 16 rows for each
         (31, 1e9, 64, 1),
         (4096, 1e12, 64, 64),
-        (4096, 15.9e6, 64, 1),  # 8 million operations for each
-        (4096, 16e6, 64, 2),
+        (4096, 7.9e6, 64, 1),  # 4 million operations for each
+        (4096, 8e6, 64, 2),
         (1, 0.0, 2, 1),
         (0, 0.0, 0, 1),
     ],

@@ -22,7 +22,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREAD
 
 _NAMES = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS", "flexiblas": "FlexiBLAS", "accelerate": "Accelerate"}
 _ROWS_A_THREAD = 16  # with fewer, a matrix product loses its blocking
-_FLOPS_A_THREAD = 8e6  # about 40 us of work, several times what it costs to wake a thread and to send it its numbers
+_FLOPS_A_THREAD = 4e6  # about 20 us of work, several times what it costs to wake a thread
 
 
 class Library(NamedTuple):
@@ -117,11 +117,11 @@ def _read(path: Path) -> str:
 def sensible_threads(n_rows: int, flops: float, cpus: int) -> int:
     """Return how many threads, of at most `cpus`, make a training step of `n_rows` rows and `flops` operations fastest.
 
-    A thread needs 16 rows and 8 million operations to be worth waking.
+    A thread needs 16 rows and 4 million operations to be worth waking.
 
     Examples
     --------
-    >>> sensible_threads(32, 24e6, cpus=64), sensible_threads(128, 150e6, cpus=64), sensible_threads(1, 1e9, cpus=64)
+    >>> sensible_threads(32, 12e6, cpus=64), sensible_threads(128, 150e6, cpus=64), sensible_threads(1, 1e9, cpus=64)
     (2, 8, 1)
     """
     return max(1, min(cpus, n_rows // _ROWS_A_THREAD, int(flops / _FLOPS_A_THREAD)))
