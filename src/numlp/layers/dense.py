@@ -25,7 +25,12 @@ class _Spare(threading.local):
         self.numbers: dict[str, Array] = {"f": numbers, "d": numbers.view(np.float64)}
 
 
-_spare = _Spare()
+_thread = _Spare()
+
+
+def _spare(dtype: np.dtype[Any]) -> Array:
+    """Return the spare numbers of this thread."""
+    return _thread.numbers[dtype.char]
 
 
 class Layer:
@@ -243,7 +248,7 @@ class Dense(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""
         self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
-        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, _spare.numbers[self.dtype.char])
+        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, _spare(self.dtype))
         if not self._rectify:
             self._f.apply(z, y)
         return y
@@ -253,9 +258,7 @@ class Dense(Layer):
         z, dx = self._z[: len(dy)], self._dx[: len(dy)]
         if not self._rectify:
             self._f.backward(dy, z, dy)
-        kernels.affine_backward(
-            self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx, _spare.numbers[self.dtype.char]
-        )
+        kernels.affine_backward(self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx, _spare(self.dtype))
         return dx if self.need_dx else None
 
     def _label(self) -> str:

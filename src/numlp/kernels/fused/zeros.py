@@ -74,6 +74,7 @@ def _multiply_of_dtype(x, transposed, W, scale, out, scratch):
 
 
 def _multiply_at(x, pitch_x, transposed, W, pitch_W, k, scale, out, pitch_out, n, o, scratch):
+    """Multiply, with addresses for arrays: k terms in each sum, n rows and o columns of out."""
     W, out = carray(W, (k, pitch_W))[:, :o], carray(out, (n, pitch_out))[:, :o]
     x = carray(x, (k if transposed else n, pitch_x))
     values, places = carray(scratch, (_ENTRIES,)), carray(scratch, (2 * _ENTRIES,))[_ENTRIES:].view(np.int32)
