@@ -1,3 +1,4 @@
+import gzip
 import re
 
 import numpy as np
@@ -175,3 +176,13 @@ def test_split_target_takes_the_column_out():
 def test_split_target_lists_the_columns(names, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         split_target(Table(np.zeros((1, 2)), names), "label", "data.csv")
+
+
+def test_gzip_is_read_and_a_part_of_it_refused(tmp_path):
+    path = tmp_path / "data.csv.gz"
+    whole = gzip.compress(b"1,2\n3,4\n")
+    path.write_bytes(whole)
+    assert read_csv(path).x.tolist() == [[1, 2], [3, 4]]
+    path.write_bytes(whole[:-9])
+    with pytest.raises(FormatError, match=r"data\.csv\.gz: file must be whole gzip, got "):
+        read_csv(path)
