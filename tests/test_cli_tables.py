@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import numlp as nl
 from numlp.cli import app
+from numlp.data.splits import test_rows as rows_for_a_test
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model
 
 pa = pytest.importorskip("pyarrow")
@@ -109,6 +110,10 @@ def test_train_json_is_one_object_and_the_test_figures_are_those_of_the_rows_lef
     }
     assert facts["test"]["r2"] > 0.5 and facts["test"]["mae"] <= facts["test"]["rmse"] and facts["epochs"] == 100
     assert "regression of 'price'" in result.stderr
+    rows = np.flatnonzero(rows_for_a_test(np.zeros(120, int), 0.2, np.random.default_rng(3)))
+    frame = pa.table({name: table()[name] for name in ("size", "kind", "code", "id")}).take(rows)
+    score = TabularRegressor.load("t.safetensors").score(frame, np.array(table()["price"])[rows])
+    assert facts["test"]["r2"] == pytest.approx(score)
     first = Path("t.safetensors").read_bytes()
     succeeds("train", "t.csv", *flags)
     assert Path("t.safetensors").read_bytes() == first
