@@ -161,7 +161,7 @@ def search(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train every setting on choose on the validation rows, train the best on train + validation, and save it."""
+    """Train every setting, choose on the validation rows, train the best on train + validation, and save it."""
     if is_table(dataset):
         raise ArgumentError(
             "search: dataset must be one of images, got a table; `numlp train` has tuned settings for tables"
