@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import numlp as nl
 from numlp import metrics
 from numlp.cli.app import DATASETS, fail, print_confusion, speaker, warn, writable
-from numlp.data.columns import Labels, Table
+from numlp.data.columns import Labels, Table, cells, is_there
 from numlp.data.frames import column_names, is_frame, read_frame
 from numlp.data.splits import test_rows
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_number, printable
@@ -182,8 +182,8 @@ def _target(table: Table, i: int, wishes: Wishes, path: str) -> Target:
     """Return the target of a table; text and at most ten different whole numbers are classes."""
     column = table.column(i)
     text = isinstance(column, Labels)
-    there = column.codes >= 0 if isinstance(column, Labels) else ~np.isnan(column)
-    values = (np.array([*column.levels, ""])[column.codes] if isinstance(column, Labels) else column)[there]
+    there = is_there(column)
+    values = cells(column)[there]
     different = np.unique(values)
     where, n = f"{path}: column {printable(str(wishes.target), 60)!r}", len(different)
     if n < 2:
@@ -216,7 +216,7 @@ def _describe(table: Table, categorical: Sequence[str]) -> list[dict[str, Any]]:
     for i, name in enumerate(table.names or ()):
         column = table.column(i, True if name in categorical else None)
         text = isinstance(column, Labels)
-        values = column.codes[column.codes >= 0] if isinstance(column, Labels) else column[~np.isnan(column)]
+        values = (column.codes if isinstance(column, Labels) else column)[is_there(column)]
         facts = {"kind": "category" if text else "number", "different": len(np.unique(values))}
         found.append({"name": name, **facts, "missing": table.shape[0] - len(values)})
     return found
@@ -283,7 +283,7 @@ def _read_new(model: Any, notes: dict[str, Any], path: str, drop: Sequence[str],
     if target is not None:
         _check_name(target, names, path, "--target")
     found = [name for name in names if name not in ignored and name != target]
-    lacking, extra = [n for n in wanted if n not in found], [n for n in found if n not in wanted]
+    lacking, extra = model.columns_.difference(found)
     if lacking or extra:
         raise ArgumentError(f"{path}: columns must be those of the model, got {_difference(lacking, extra)}")
     parts = dict(zip(wanted, (part["kind"] == "number" for part in model.columns_.parts), strict=True))
@@ -296,8 +296,8 @@ def _read_new(model: Any, notes: dict[str, Any], path: str, drop: Sequence[str],
     frame = read_frame(path, missing=missing, texts=texts, numbers=numbers, drop=sorted(ignored))
     unknown = model.columns_.unknown(Table(frame.select(wanted), path), path)
     for i, (count, level) in unknown.items():
-        cells = f"{count:,} cell{'s' if count > 1 else ''}"
-        what = f"{path}: column {printable(wanted[i], 60)!r} has {cells} with categories that were not trained on"
+        where = f"{path}: column {printable(wanted[i], 60)!r} has {count:,} cell{'s' if count > 1 else ''}"
+        what = f"{where} with categories that were not trained on"
         warn(f"{what}, such as {printable(level, 40)!r}; they count as missing")
     return frame
 
@@ -308,11 +308,9 @@ def _difference(lacking: list[str], extra: list[str]) -> str:
     for label, names in (("no ", lacking), ("besides ", extra)):
         if names:
             words.append(label + ", ".join(repr(printable(n, 40)) for n in names[:5]) + (", ..." if len(names) > 5 else ""))
-    near = {name.lower(): name for name in extra}
     for name in lacking[:5]:
-        close = difflib.get_close_matches(name.lower(), near, n=1)
-        if close:
-            advice = f"; was {printable(name, 40)!r} renamed to {printable(near[close[0]], 40)!r}?"
+        if near := _nearest(name, extra):
+            advice = f"; was {printable(name, 40)!r} renamed to {printable(near, 40)!r}?"
             break
     if not lacking:
         advice = "; use " + " ".join(f"--drop {printable(name, 40)}" for name in extra[:5])
@@ -325,19 +323,15 @@ def _values(model: Any, table: Table, i: int, path: str, target: str) -> Array:
         return np.asarray(table.column(i, False))
     classes = model.classes_
     column = table.column(i, classes.dtype.kind == "U")
-    if isinstance(column, Labels):
-        levels, codes, gaps = np.array([*column.levels, ""]), column.codes, column.codes < 0
-        values = levels[codes]
-    else:
-        values, gaps = column, np.isnan(column)
+    values, there = cells(column), is_there(column)
     place = {value: k for k, value in enumerate(classes.tolist())}
     labels = np.array([place.get(value, -1) for value in values.tolist()])
-    wrong = (labels < 0) & ~gaps
+    wrong = (labels < 0) & there
     if wrong.any():
         where, known = f"{path}: column {printable(target, 60)!r}", _listed([str(name) for name in classes.tolist()])
         got = printable(str(values[np.argmax(wrong)]), 40)
         raise ArgumentError(f"{where} must hold the model's classes ({known}), got {got!r}, in {wrong.sum():,} rows others")
-    return np.where(gaps, -1, labels)
+    return np.where(there, labels, -1)
 
 
 def _figures(model: Any, x: Any, y: Array) -> tuple[dict[str, float], Array | None]:
@@ -362,10 +356,15 @@ def _figure_line(figures: dict[str, float]) -> str:
 def _check_name(name: str, names: Sequence[str], path: str, flag: str) -> None:
     """Raise ArgumentError with the names and the nearest one unless `name` is one of them."""
     if name not in names:
-        near = {other.lower(): other for other in names}
-        close = difflib.get_close_matches(name.lower(), near, n=1)
-        hint = f"; did you mean {printable(near[close[0]], 60)!r}?" if close else ""
+        near = _nearest(name, names)
+        hint = f"; did you mean {printable(near, 60)!r}?" if near else ""
         raise ArgumentError(f"{path}: {flag} must be one of the columns ({_listed(names)}), got {name!r}{hint}")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the one of `names` that is most like `name`, in small letters or capitals, if any is."""
+    near = {other.lower(): other for other in names}
+    return next((near[found] for found in difflib.get_close_matches(name.lower(), near, n=1)), None)
 
 
 def _listed(names: Sequence[str]) -> str:

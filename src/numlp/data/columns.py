@@ -23,6 +23,16 @@ class Labels(NamedTuple):
     levels: list[str]
 
 
+def is_there(column: Array | Labels) -> Array:
+    """Return which cells of a column are no gaps, (n,)."""
+    return column.codes >= 0 if isinstance(column, Labels) else ~np.isnan(column)
+
+
+def cells(column: Array | Labels) -> Array:
+    """Return a column's numbers or texts, (n,); a gap is NaN, or an empty text."""
+    return np.array([*column.levels, ""])[column.codes] if isinstance(column, Labels) else column
+
+
 class Table:
     """Any table, column by column: numbers (float64, NaN is a gap) or Labels.
 
@@ -260,7 +270,7 @@ class Columns:
         for i, part in enumerate(self.parts):
             column = table.column(order[i], part["kind"] != "number")
             if isinstance(column, Labels):
-                new = np.array([*(level not in set(part["levels"]) for level in column.levels), False])[column.codes]
+                new = (_coded(column, part["levels"]) == 0) & is_there(column)
                 if new.any():
                     found[i] = int(new.sum()), column.levels[column.codes[int(np.argmax(new))]]
         return found
@@ -271,15 +281,21 @@ class Columns:
             if table.shape[1] != len(self.parts):
                 raise ShapeError(f"{where}: x must have {len(self.parts)} columns, got {table.shape[1]}")
             return list(range(len(self.parts)))
-        missing = [name for name in self.names if name not in table.names]
-        extra = [name for name in table.names if name not in self.names]
+        missing, extra = self.difference(table.names)
         if missing or extra:
             lacks, more = (", ".join(repr(printable(name, 40)) for name in names[:5]) for names in (missing, extra))
             got = " and ".join(
                 word for word in (f"no {lacks}" if missing else "", f"{more} besides" if extra else "") if word
             )
             raise ArgumentError(f"{where}: x must have the columns the model was fitted to, got {got}")
-        return [table.names.index(name) for name in self.names]
+        place = {name: i for i, name in enumerate(table.names)}
+        return [place[name] for name in self.names]
+
+    def difference(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return which of the fitted columns are not among `names`, and which names are of no fitted column."""
+        own = self.names or []
+        known, given = set(own), set(names)
+        return [name for name in own if name not in given], [name for name in names if name not in known]
 
     def to_config(self) -> dict[str, Any]:
         """Return everything in JSON's types."""

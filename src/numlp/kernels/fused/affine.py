@@ -195,7 +195,7 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     for p in prange(parts):
         first, last = wide * p // parts, wide * (p + 1) // parts
         if first < last and skip:
-            multiply(x[:, first:last], True, dy[:, :], scale, dW[first:last, :], scratch[room * p :])
+            multiply(x[:, first:last], True, dy, scale, dW[first:last], scratch[room * p :])
         elif first < last:
             _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
         top, bottom, left, right = _tile(len(dx), wide, parts, p)
