@@ -18,6 +18,7 @@ from numlp.data.columns import Table
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model, tabular
 from numlp.estimators.table_model import halves
+from numlp.layers import Dense
 
 SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
 
@@ -85,7 +86,8 @@ def test_predictions_stay_within_the_range_of_the_target(regressor):
 
 
 def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
-    assert 1 <= len(regressor.members_) <= 4 and len(bag.histories_) == len(class_bag.histories_) == 9
+    assert 1 <= len(regressor.members_) <= 4
+    assert (len(bag.histories_), len(class_bag.histories_)) == (9, 5)
     assert 9 <= len(bag.members_) <= 36
     outputs = np.array(list(bag.members_.outputs(bag.columns_.matrix(Table(NEW, "test"), "test"))), np.float64)
     y, std = bag.predict(NEW, return_std=True)
@@ -134,6 +136,22 @@ def test_rows_held_out_are_not_trained_on(effort, sizes, monkeypatch):
         inside, chosen = (set(part[1][:, 0]) for part in (train, named["validation"]))
         assert (len(inside), len(chosen), len(inside & chosen)) == (*sizes, 0)
         assert [len(part) for part in train] == [sizes[0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "members", "widths"),
+    [
+        (TabularClassifier, "default", 1, [256] * 3),
+        (TabularClassifier, "best", 5, [512] * 3),
+        (TabularRegressor, "best", 9, [256] * 3),
+    ],
+)
+def test_effort_decides_how_many_networks_and_how_wide(model, effort, members, widths):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    found = model(effort, epochs=1, random_state=0).fit(x, np.arange(40) % 2)
+    assert len(found.histories_) == members
+    dense = [layer for layer in found.members_.network.layers if isinstance(layer, Dense)]
+    assert [layer.n_out for layer in dense[:-1]] == widths
 
 
 def test_columns_are_fitted_to_the_rows_that_are_trained_on():

@@ -28,8 +28,7 @@ EPOCHS = 256
 FAST_EPOCHS, FAST_STEPS = 25, 300
 _FEW = 8  # held out rows that are too few to be parted
 MOST_COPIES = 4  # of a row in the mean, where weights are whole numbers
-# effort -> the number of networks; nine on eight ninths of the rows cost ten times one on four fifths
-MEMBERS = {"fast": 1, "default": 1, "best": 9}
+EFFORTS = ("fast", "default", "best")
 
 
 class TableModel(BaseEstimator):
@@ -43,7 +42,7 @@ class TableModel(BaseEstimator):
         effort: str = "default",
         *,
         categorical: Sequence[str | int] | None = None,
-        hidden_layer_sizes: Sequence[int] = (256, 256, 256),
+        hidden_layer_sizes: Sequence[int] | None = None,
         learning_rate: float | None = None,
         epochs: int | None = None,
         batch_size: int = 256,
@@ -155,7 +154,8 @@ class TableModel(BaseEstimator):
     ) -> None:
         """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
-        members = MEMBERS[check_choice(self.effort, MEMBERS, where, "effort")]
+        best = check_choice(self.effort, EFFORTS, where, "effort") == "best"
+        members = self._plan.best_members if best else 1
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), members, strata, rng, where)
         order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
@@ -196,12 +196,13 @@ class TableModel(BaseEstimator):
         """Return a network trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
         x_train, y_train = (without(array, held) for array in (x, y))
         columns = self.columns_
+        usual = self._plan.best_hidden if self.effort == "best" else realmlp.HIDDEN
         network = realmlp.build(
             columns.width,
             columns.n_numbers,
             columns.coded,
             n_out,
-            self.hidden_layer_sizes,
+            usual if self.hidden_layer_sizes is None else self.hidden_layer_sizes,
             self._plan,
             self._new_loss(),
             rng,
