@@ -48,6 +48,8 @@ _IMAGES = Recipe(
     schedule="OneCycle", weight_decay=0.1, epochs=12, batch_size=256,
 )  # fmt: skip
 
+EFFORTS = ("fast", "default", "best")  # how much work a table is worth
+
 # by name of the recipe, then by data set
 RECIPES: dict[str, dict[str, Recipe]] = {
     "default": {

@@ -21,11 +21,11 @@ from numlp.data.frames import column_names, is_frame, read_frame
 from numlp.data.splits import test_rows
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_number, printable
 from numlp.files import replace_file
+from numlp.recipes import EFFORTS
 
 Array = NDArray[Any]
 
 TASKS = ("classification", "regression")
-EFFORTS = ("fast", "default", "best")
 _FEW = 10  # so many different whole numbers are classes
 _SHOWN = 40  # columns in the list
 

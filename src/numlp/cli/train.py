@@ -30,12 +30,12 @@ from numlp.cli.app import (
     writable,
 )
 from numlp.cli.runs import RunLog
-from numlp.cli.tables import EFFORTS, TASKS, Wishes, is_table, train_table
+from numlp.cli.tables import TASKS, Wishes, is_table, train_table
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, DivergenceError, check_choice, check_count, check_number
 from numlp.optimizers import OPTIMIZERS
 from numlp.progress import write_line
-from numlp.recipes import RECIPES, Recipe, build_network, fit_options
+from numlp.recipes import EFFORTS, RECIPES, Recipe, build_network, fit_options
 from numlp.run import Run
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]

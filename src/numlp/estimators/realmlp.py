@@ -34,19 +34,25 @@ FACTORS = {"*.gamma": (6.0, 6.0), "*.alpha": (0.1, 0.1), "*.b": (0.1, 0.0)}
 PERIODIC_FACTORS = (0.1, 0.1)
 
 
+class Ensemble(NamedTuple):
+    """How many networks, and the widths of their hidden layers."""
+
+    members: int
+    hidden: tuple[int, ...]
+
+
 class Plan(NamedTuple):
-    """What differs between tasks: the activation, the rate's peak, and for `effort="best"` how many networks, how wide."""
+    """What differs between tasks: the activation, the rate's peak, and what `effort="best"` trains."""
 
     activation: str
     peak: float
-    best_members: int
-    best_hidden: tuple[int, ...]
+    best: Ensemble
 
 
-HIDDEN = (256, 256, 256)
-# wider networks find more classes right; for numbers more folds of the usual ones do (docs/results.md)
-CLASSIFICATION = Plan("selu", 0.04, best_members=5, best_hidden=(512, 512, 512))
-REGRESSION = Plan("mish", 0.2, best_members=9, best_hidden=HIDDEN)
+ONE = Ensemble(1, (256, 256, 256))
+# wider networks find more classes right; for numbers the width changes nothing (docs/results.md)
+CLASSIFICATION = Plan("selu", 0.04, best=Ensemble(5, (512, 512, 512)))
+REGRESSION = Plan("mish", 0.2, best=Ensemble(9, ONE.hidden))
 
 
 def build(

@@ -18,6 +18,7 @@ from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
 from numlp.losses import Loss
 from numlp.network import Network
+from numlp.recipes import EFFORTS
 from numlp.run import History
 from numlp.training import fit
 
@@ -28,7 +29,6 @@ EPOCHS = 256
 FAST_EPOCHS, FAST_STEPS = 25, 300
 _FEW = 8  # held out rows that are too few to be parted
 MOST_COPIES = 4  # of a row in the mean, where weights are whole numbers
-EFFORTS = ("fast", "default", "best")
 
 
 class TableModel(BaseEstimator):
@@ -154,8 +154,8 @@ class TableModel(BaseEstimator):
     ) -> None:
         """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
-        best = check_choice(self.effort, EFFORTS, where, "effort") == "best"
-        members = self._plan.best_members if best else 1
+        check_choice(self.effort, EFFORTS, where, "effort")
+        members = self._ensemble.members
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), members, strata, rng, where)
         order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
@@ -178,6 +178,10 @@ class TableModel(BaseEstimator):
         self.members_ = Members(groups[0].network, [p for group in groups for p in group.params], exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
 
+    @property
+    def _ensemble(self) -> realmlp.Ensemble:
+        return self._plan.best if self.effort == "best" else realmlp.ONE
+
     def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
         """Return the rows that each member does not train on: a random part, or one fold each, alike in their classes."""
         share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
@@ -196,13 +200,12 @@ class TableModel(BaseEstimator):
         """Return a network trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
         x_train, y_train = (without(array, held) for array in (x, y))
         columns = self.columns_
-        usual = self._plan.best_hidden if self.effort == "best" else realmlp.HIDDEN
         network = realmlp.build(
             columns.width,
             columns.n_numbers,
             columns.coded,
             n_out,
-            usual if self.hidden_layer_sizes is None else self.hidden_layer_sizes,
+            self._ensemble.hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes,
             self._plan,
             self._new_loss(),
             rng,
