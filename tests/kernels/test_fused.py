@@ -1,6 +1,5 @@
 """The fused kernels against the specification: names, signatures, numbers, NaN and infinity, for any split of the work."""
 
-import ast
 import inspect
 import itertools
 import os
@@ -328,16 +327,6 @@ def test_table_splits_into_the_parts_it_was_asked_for(monkeypatch: pytest.Monkey
         calls = fused.table()
         assert set(calls) == set(fused.KERNELS)
         assert {call("x") for call in calls.values()} == {(parts, "x")}
-
-
-@each_kernel
-def test_no_kernel_has_an_expression_of_arrays(name: str) -> None:
-    """Numba is not to make loops of its own from it; whether that fails depends on the order of its sets."""
-    tree = ast.parse(inspect.getsource(fused.KERNELS[name].py_func))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp):
-            slices = [part for side in (node.left, node.right) for part in ast.walk(side) if isinstance(part, ast.Slice)]
-            assert not slices, ast.unparse(node)
 
 
 def test_no_compiled_function_assumes_that_there_is_no_nan_or_infinity() -> None:

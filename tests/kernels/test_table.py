@@ -188,7 +188,7 @@ def test_kernels_are_compiled_in_memory_if_nothing_can_be_written(read_only: Pat
 @functools.cache
 def layers() -> list[str]:
     """Return which of the two kinds of threads that Numba shares between callers there are."""
-    load = "import numlp.kernels.fused.compiled as compiled; compiled._load_tbb(); from numba.np.ufunc import {}pool"
+    load = "import numlp.kernels.fused.threads; from numba.np.ufunc import {}pool"
     return [layer for layer in ("omp", "tbb") if start(load.format(layer)).returncode == 0]
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import llvmlite.binding
 import numpy as np
-from numba import njit, prange, types
+from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import CAREFUL, FLAGS, kernel, total
+from numlp.kernels.fused.compiled import CAREFUL, kernel, part, total
 from numlp.kernels.fused.products import find_products
-from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply, pitch
+from numlp.kernels.fused.threads import spread
+from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply
 
 # Products. Their addresses become symbols, because compiled code with an address in it could not be kept on disk. Integers
 # are passed as 64 bits: a BLAS of 32-bit integers reads the lower half of the register.
@@ -51,7 +52,7 @@ def _gemm_of_dtype(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out
 # Around them: the BLAS works on one thread, whatever number it has otherwise, because the parts are on all of them.
 
 
-@njit(nogil=True)
+@part
 def _limit():
     """Let the BLAS use one thread, and return how many it had."""
     before = _get_threads(1)
@@ -60,7 +61,7 @@ def _limit():
     return before
 
 
-@njit(nogil=True)
+@part
 def _restore(before):
     if before > 1:  # else another Python thread is inside too, and that one restores
         _set_threads(before)
@@ -71,7 +72,7 @@ def _restore(before):
 # where `scratch` is too small for them it is better to split the rows of x or the columns of W.
 
 
-@njit(nogil=True)
+@part
 def _tile(n, o, parts, p):
     """Return (first row, last row, first column, last column) of part p: of the longer side, so that less is packed."""
     if n > o:
@@ -79,7 +80,7 @@ def _tile(n, o, parts, p):
     return 0, n, o * p // parts, o * (p + 1) // parts
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@part
 def _one_row(x, W, scale, out):
     """out = scale x W, without packing W, which would take longer than the product, or reading what a zero multiplies."""
     out[:] = 0
@@ -90,19 +91,19 @@ def _one_row(x, W, scale, out):
                 out[j] += z * W[i, j]
 
 
-@njit(nogil=True, fastmath=CAREFUL)
-def _add(partial, b, rectify, first, last, out):
+@part(flags=CAREFUL)
+def _add(p, parts, partial, b, rectify, out):
     """Add the partial products, if any, and b to the rows of out, in order, and rectify."""
-    zero = out.dtype.type(0)
-    for i in range(first, last):
+    n, zero = len(out), out.dtype.type(0)
+    for i in range(n * p // parts, n * (p + 1) // parts):
         y = out[i]
-        for p in range(len(partial)):
-            if p == 0:
+        for k in range(len(partial)):
+            if k == 0:
                 for j in range(len(y)):
                     y[j] = partial[0, i, j]
             else:
                 for j in range(len(y)):
-                    y[j] += partial[p, i, j]
+                    y[j] += partial[k, i, j]
         if rectify:
             for j in range(len(y)):
                 z = y[j] + b[j]
@@ -117,88 +118,78 @@ _ALONE, _FEW = 2**18, 2**16
 _PARTIAL = 2**18  # numbers in all partial products, at most: more would not stay in the caches until they are added
 
 
-@njit(nogil=True)
-def _product(x, W, scale, skip, out, scratch):
-    """out = s x W, where x, W and out are parts of larger arrays."""
-    if skip:
-        multiply(x, False, W, scale, out, scratch)
-        return
-    (n, i), o = x.shape, W.shape[1]
-    _gemm(_AS_IS, _AS_IS, n, o, i, scale, x, pitch(x), W, pitch(W), out, pitch(out))
+@part
+def _multiply(p, parts, x, W, scale, skip, partial, scratch, out):
+    """Make part p of s x W, or partial product p if there are such, without the zeros of x if `skip`."""
+    (n, o), wide, room = out.shape, len(W), len(scratch) // parts
+    first, last, target = 0, wide, out
+    top, bottom, left, right = _tile(n, o, parts, p)
+    if len(partial):
+        first, last, target = wide * p // parts, wide * (p + 1) // parts, partial[p]
+        top, bottom, left, right = 0, n, 0, o
+    if first == last or (n == 1 and right - left == o):
+        _one_row(x[0, first:last], W[first:last], scale, target.reshape(-1))
+    elif top < bottom and left < right:
+        some, terms, y = x[top:bottom, first:last], W[first:last, left:right], target[top:bottom, left:right]
+        if skip:
+            multiply(some, False, terms, scale, y, scratch[room * p :])
+        else:
+            (rows, columns), k = y.shape, last - first
+            _gemm(_AS_IS, _AS_IS, rows, columns, k, scale, some, wide, terms, o, y, o)
 
 
 @kernel
 def affine(parts, x, W, b, scale, rectify, out, scratch):
-    (n, o), wide, threads = out.shape, len(W), _limit()
-    if (n == 1 and W.size <= _ALONE) or n * W.size <= _FEW:
-        if n == 1:
-            _one_row(x[0], W, scale, out[0])
-        else:
-            _gemm(_AS_IS, _AS_IS, n, o, wide, scale, x, wide, W, o, out, o)
-        _add(scratch[:0].reshape(0, n, o), b, rectify, 0, n, out)
-        _restore(threads)
-        return
-    by_inputs = (1 < parts or n == 1) and parts * n * o <= min(_PARTIAL, len(scratch))
-    n_products = parts if by_inputs else 0
+    (n, o), threads = out.shape, _limit()
+    few = n * W.size <= _FEW or (n == 1 and W.size <= _ALONE)
+    if few:
+        parts = 1
+    n_products = parts if 1 < parts and parts * n * o <= min(_PARTIAL, len(scratch)) else 0
     partial = scratch[: n_products * n * o].reshape(n_products, n, o)
     rest = scratch[partial.size :]
-    room = len(rest) // parts
-    skip = room >= NUMBERS and mostly_zeros(x, o)
-    for p in prange(parts):
-        first, last, target = 0, wide, out
-        top, bottom, left, right = _tile(n, o, parts, p)
-        if by_inputs:
-            first, last, target = wide * p // parts, wide * (p + 1) // parts, partial[p]
-            top, bottom, left, right = 0, n, 0, o
-        if by_inputs and (n == 1 or first == last):
-            _one_row(x[0, first:last], W[first:last], scale, partial[p].reshape(-1))
-        elif top < bottom and left < right:
-            _product(
-                x[top:bottom, first:last], W[first:last, left:right], scale, skip, target[top:bottom, left:right],
-                rest[room * p :],
-            )  # fmt: skip
-    for p in prange(parts):
-        _add(partial, b, rectify, n * p // parts, n * (p + 1) // parts, out)
+    skip = not few and len(rest) // parts >= NUMBERS and mostly_zeros(x, o)
+    spread(_multiply, parts, (x, W, scale, skip, partial, rest, out))
+    spread(_add, parts, (partial, b, rectify, out))
     _restore(threads)
 
 
-@njit(nogil=True, fastmath=FLAGS)
-def _rectify_and_sum(dy, y, rectify, out):
-    """dz = dy [y > 0] if `rectify`, in the place of dy;  out = sum_n dz."""
-    zero, one = dy.dtype.type(0), dy.dtype.type(1)
-    out[:] = zero
-    for i in range(len(dy)):
+@part
+def _rectify_and_sum(p, parts, dy, y, rectify, sums):
+    """dz = dy [y > 0] if `rectify`, in the place of dy;  sums_p = sum of dz over the rows of part p."""
+    n, own, zero, one = len(dy), sums[p], dy.dtype.type(0), dy.dtype.type(1)
+    own[:] = zero
+    for i in range(n * p // parts, n * (p + 1) // parts):
         dz, f = dy[i], y[i]
         if rectify:
-            for j in range(len(out)):
+            for j in range(len(own)):
                 dz[j] *= one if f[j] > zero else zero  # a select, not a branch, and so it vectorizes
-        for j in range(len(out)):
-            out[j] += dz[j]
+        for j in range(len(own)):
+            own[j] += dz[j]
+
+
+@part
+def _multiply_back(p, parts, x, W, scale, skip, dy, dW, dx, scratch):
+    """Make part p of dW = s x^T dy and, unless it is empty, of dx = s dy W^T."""
+    (n, o), wide, room = dy.shape, len(W), len(scratch) // parts
+    first, last = wide * p // parts, wide * (p + 1) // parts
+    if first < last and skip:
+        multiply(x[:, first:last], True, dy, scale, dW[first:last], scratch[room * p :])
+    elif first < last:
+        _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
+    top, bottom, left, right = _tile(len(dx), wide, parts, p)
+    if top < bottom and left < right:
+        _gemm(_AS_IS, _TRANSPOSED, bottom - top, right - left, o, scale, dy[top:], o, W[left:], o, dx[top:, left:], wide)
 
 
 @kernel
 def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
-    (n, o), wide, threads = dy.shape, len(W), _limit()
-    if n * W.size <= _FEW:
-        _rectify_and_sum(dy, y, rectify, db)
-        _gemm(_TRANSPOSED, _AS_IS, wide, o, n, scale, x, wide, dy, o, dW, o)
-        if len(dx):
-            _gemm(_AS_IS, _TRANSPOSED, n, wide, o, scale, dy, o, W, o, dx, wide)
-        _restore(threads)
-        return
-    sums = np.empty((parts, o), dy.dtype)
-    for p in prange(parts):
-        _rectify_and_sum(dy[n * p // parts : n * (p + 1) // parts], y[n * p // parts :], rectify, sums[p])
+    threads = _limit()
+    few = len(dy) * W.size <= _FEW
+    if few:
+        parts = 1
+    sums = np.empty((parts, len(db)), dy.dtype)
+    spread(_rectify_and_sum, parts, (dy, y, rectify, sums))
     total(sums, db)
-    room = len(scratch) // parts
-    skip = room >= NUMBERS and mostly_zeros(x, o)
-    for p in prange(parts):
-        first, last = wide * p // parts, wide * (p + 1) // parts
-        if first < last and skip:
-            multiply(x[:, first:last], True, dy, scale, dW[first:last], scratch[room * p :])
-        elif first < last:
-            _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
-        top, bottom, left, right = _tile(len(dx), wide, parts, p)
-        if top < bottom and left < right:
-            _gemm(_AS_IS, _TRANSPOSED, bottom - top, right - left, o, scale, dy[top:], o, W[left:], o, dx[top:, left:], wide)
+    skip = not few and len(scratch) // parts >= NUMBERS and mostly_zeros(x, len(db))
+    spread(_multiply_back, parts, (x, W, scale, skip, dy, dW, dx, scratch))
     _restore(threads)

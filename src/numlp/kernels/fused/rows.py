@@ -3,31 +3,40 @@
 import math
 
 import numpy as np
-from numba import njit, prange, types
+from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import CAREFUL, kernel
+from numlp.kernels.fused.compiled import CAREFUL, kernel, part
+from numlp.kernels.fused.threads import spread
+
+
+@part
+def _relu(p, parts, z, out):
+    n, zero = len(z), out.dtype.type(0)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(z.shape[1]):
+            out[i, j] = zero if z[i, j] < zero else z[i, j]
 
 
 @kernel
 def relu(parts, z, out):
-    n, zero = len(z), out.dtype.type(0)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(z.shape[1]):
-                out[i, j] = zero if z[i, j] < zero else z[i, j]
+    spread(_relu, parts, (z, out))
+
+
+@part
+def _relu_backward(p, parts, dy, y, out):
+    n, zero, one = len(y), out.dtype.type(0), out.dtype.type(1)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(y.shape[1]):
+            out[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
 
 
 @kernel
 def relu_backward(parts, dy, y, out):
-    n, zero, one = len(y), out.dtype.type(0), out.dtype.type(1)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(y.shape[1]):
-                out[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
+    spread(_relu_backward, parts, (dy, y, out))
 
 
-@kernel(parallel=False)
+@kernel
 def gather(parts, x, rows, out):
     for i in range(len(rows)):
         row = x[rows[i]]
@@ -35,7 +44,7 @@ def gather(parts, x, rows, out):
             out[i, j] = row[j]
 
 
-@kernel(parallel=False)
+@kernel
 def pixels(parts, x, out):
     unit = out.dtype.type(1 / 255)
     for i in range(len(x)):
@@ -43,7 +52,7 @@ def pixels(parts, x, out):
             out[i, j] = x[i, j] * unit
 
 
-@kernel(parallel=False)
+@kernel
 def hits(parts, y, labels):
     right = 0
     for i in range(len(y)):
@@ -58,7 +67,7 @@ def hits(parts, y, labels):
     return right
 
 
-@kernel(parallel=False)
+@kernel
 def one_hot(parts, labels, smoothing, out):
     n, c = out.shape
     other, right = out.dtype.type(smoothing / c), out.dtype.type(1 - smoothing + smoothing / c)
@@ -68,7 +77,7 @@ def one_hot(parts, labels, smoothing, out):
         out[i, labels[i]] = right
 
 
-@njit(nogil=True, error_model="numpy", fastmath=CAREFUL)  # in another order, the last bits of r would be lost
+@part(flags=CAREFUL)  # in another order, the last bits of r would be lost
 def _exp32(x):
     """exp x = 2^n exp r, x = n log 2 + r, by a polynomial in r (Moshier, Cephes), for x <= 88; 0 below -87.3."""
     f = np.float32
@@ -94,7 +103,7 @@ def _exp_of_dtype(x):
     return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: math.exp(x))
 
 
-@kernel(parallel=False)
+@kernel
 def softmax_cross_entropy(parts, z, q, losses, dz):
     n, c = z.shape
     for i in range(n):

@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
-from numba import njit, prange, types
+from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import CAREFUL, FLAGS, kernel, total
+from numlp.kernels.fused.compiled import CAREFUL, kernel, part, total
 from numlp.kernels.fused.rows import _exp
+from numlp.kernels.fused.threads import spread
 from numlp.kernels.smooth import MISH_FLAT, SELU_ALPHA, SELU_SCALE
 
 _TURN = 2 * math.pi
@@ -15,73 +16,98 @@ _SINE = [(-1) ** k * _TURN ** (2 * k + 1) / math.factorial(2 * k + 1) for k in r
 _S0, _S1, _S2, _S3, _S4, _S5 = (np.float32(value) for value in _SINE)
 
 
-@kernel
-def selu(parts, z, out):
+@part
+def _selu(p, parts, z, out):
     n, t = len(z), out.dtype.type
     scale, below, zero, one = t(SELU_SCALE), t(SELU_SCALE * SELU_ALPHA), t(0), t(1)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(z.shape[1]):
-                x = z[i, j]
-                out[i, j] = scale * x if x > zero else below * (_exp(x if x <= zero else x + zero) - one)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(z.shape[1]):
+            x = z[i, j]
+            out[i, j] = scale * x if x > zero else below * (_exp(x if x <= zero else x + zero) - one)
+
+
+@kernel
+def selu(parts, z, out):
+    spread(_selu, parts, (z, out))
+
+
+@part
+def _selu_backward(p, parts, dy, y, out):
+    n, t = len(y), out.dtype.type
+    scale, below, zero = t(SELU_SCALE), t(SELU_SCALE * SELU_ALPHA), t(0)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(y.shape[1]):
+            out[i, j] = dy[i, j] * (scale if y[i, j] > zero else y[i, j] + below)
 
 
 @kernel
 def selu_backward(parts, dy, y, out):
-    n, t = len(y), out.dtype.type
-    scale, below, zero = t(SELU_SCALE), t(SELU_SCALE * SELU_ALPHA), t(0)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(y.shape[1]):
-                out[i, j] = dy[i, j] * (scale if y[i, j] > zero else y[i, j] + below)
+    spread(_selu_backward, parts, (dy, y, out))
 
 
-@kernel(flags=CAREFUL)  # in another order, x k would overflow
-def mish(parts, z, out):
+@part(flags=CAREFUL)  # in another order, x k would overflow
+def _mish(p, parts, z, out):
     n, flat, two = len(z), out.dtype.type(MISH_FLAT), out.dtype.type(2)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(z.shape[1]):
-                x = z[i, j]
-                u = _exp(flat if x > flat else x)
-                k = u * (u + two)
-                out[i, j] = x * (k / (k + two))
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(z.shape[1]):
+            x = z[i, j]
+            u = _exp(flat if x > flat else x)
+            k = u * (u + two)
+            out[i, j] = x * (k / (k + two))
+
+
+@kernel(flags=CAREFUL)
+def mish(parts, z, out):
+    spread(_mish, parts, (z, out))
+
+
+@part(flags=CAREFUL)
+def _mish_backward(p, parts, dy, z, out):
+    n, t = len(z), out.dtype.type
+    flat, one, two, four = t(MISH_FLAT), t(1), t(2), t(4)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(z.shape[1]):
+            m = flat if z[i, j] > flat else z[i, j]
+            u = _exp(m)
+            k = u * (u + two)
+            r = one / (k + two)
+            out[i, j] = dy[i, j] * ((k + m * (four * u * (u + one) * r)) * r)
 
 
 @kernel(flags=CAREFUL)
 def mish_backward(parts, dy, z, out):
-    n, t = len(z), out.dtype.type
-    flat, one, two, four = t(MISH_FLAT), t(1), t(2), t(4)
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(z.shape[1]):
-                m = flat if z[i, j] > flat else z[i, j]
-                u = _exp(m)
-                k = u * (u + two)
-                r = one / (k + two)
-                out[i, j] = dy[i, j] * ((k + m * (four * u * (u + one) * r)) * r)
+    spread(_mish_backward, parts, (dy, z, out))
+
+
+@part
+def _blend(p, parts, x, fx, alpha, out):
+    n, o = x.shape
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(o):
+            out[i, j] = x[i, j] + alpha[j] * (fx[i, j] - x[i, j])
 
 
 @kernel
 def blend(parts, x, fx, alpha, out):
-    n, o = x.shape
-    for p in prange(parts):
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(o):
-                out[i, j] = x[i, j] + alpha[j] * (fx[i, j] - x[i, j])
+    spread(_blend, parts, (x, fx, alpha, out))
+
+
+@part
+def _blend_backward(p, parts, dy, x, fx, alpha, through, sums):
+    (n, o), own, one = x.shape, sums[p], x.dtype.type(1)
+    own[:] = 0
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        for j in range(o):
+            d = dy[i, j]
+            own[j] += d * (fx[i, j] - x[i, j])
+            through[i, j] = d * alpha[j]
+            dy[i, j] = d * (one - alpha[j])
 
 
 @kernel
 def blend_backward(parts, dy, x, fx, alpha, through, dalpha):
-    (n, o), sums, one = x.shape, np.zeros((parts, x.shape[1]), x.dtype), x.dtype.type(1)
-    for p in prange(parts):
-        own = sums[p]
-        for i in range(n * p // parts, n * (p + 1) // parts):
-            for j in range(o):
-                d = dy[i, j]
-                own[j] += d * (fx[i, j] - x[i, j])
-                through[i, j] = d * alpha[j]
-                dy[i, j] = d * (one - alpha[j])
+    sums = np.empty((parts, x.shape[1]), x.dtype)
+    spread(_blend_backward, parts, (dy, x, fx, alpha, through, sums))
     total(sums, dalpha)
 
 
@@ -96,20 +122,20 @@ def _cosine(t):
     """Return cos(2 pi t)."""
 
 
-@njit(nogil=True, fastmath=CAREFUL)
+@part(flags=CAREFUL)
 def _quarter32(s):
     q = s * s
     return s * (_S0 + q * (_S1 + q * (_S2 + q * (_S3 + q * (_S4 + q * _S5)))))
 
 
-@njit(nogil=True, fastmath=CAREFUL)
+@part(flags=CAREFUL)
 def _sine32(t):
     f = np.float32
     far = f(0.5) - t if t > f(0) else f(-0.5) - t
     return _quarter32(far if abs(t) > f(0.25) else t)
 
 
-@njit(nogil=True, fastmath=CAREFUL)
+@part(flags=CAREFUL)
 def _cosine32(t):
     return _quarter32(np.float32(0.25) - abs(t))
 
@@ -124,7 +150,7 @@ def _cosine_of_dtype(t):
     return (lambda t: _cosine32(t)) if t == types.float32 else (lambda t: math.cos(_TURN * t))
 
 
-@njit(nogil=True, fastmath=CAREFUL)
+@part(flags=CAREFUL)
 def _turns(x, w, b, out):
     """out = t - round t, t = w x + b / 2 pi."""
     share = w.dtype.type(1 / _TURN)
@@ -133,29 +159,33 @@ def _turns(x, w, b, out):
         out[k] = t - np.rint(t)
 
 
+@part
+def _waves(p, parts, x, w, b, V, c, turns, out):
+    n, (n_waved, n_out), t = len(x), c.shape, turns[p]
+    for row in range(n * p // parts, n * (p + 1) // parts):
+        for i in range(n_waved):
+            y = out[row, i * (n_out + 1) : (i + 1) * (n_out + 1)]
+            _turns(x[row, i], w[i], b[i], t)
+            for k in range(len(t)):
+                t[k] = _cosine(t[k])
+            for d in range(n_out):
+                v, s = V[i, d], x.dtype.type(0)
+                for k in range(len(t)):
+                    s += v[k] * t[k]
+                y[d] = s + c[i, d]
+            y[n_out] = x[row, i]
+        rest = out[row, n_waved * (n_out + 1) :]
+        for j in range(len(rest)):
+            rest[j] = x[row, n_waved + j]
+
+
 @kernel
 def waves(parts, x, w, b, V, c, out):
-    n, (n_waved, n_out), n_waves = len(x), c.shape, w.shape[1]
-    for p in prange(parts):
-        t = np.empty(n_waves, x.dtype)
-        for row in range(n * p // parts, n * (p + 1) // parts):
-            for i in range(n_waved):
-                y = out[row, i * (n_out + 1) : (i + 1) * (n_out + 1)]
-                _turns(x[row, i], w[i], b[i], t)
-                for k in range(n_waves):
-                    t[k] = _cosine(t[k])
-                for d in range(n_out):
-                    v, s = V[i, d], x.dtype.type(0)
-                    for k in range(n_waves):
-                        s += v[k] * t[k]
-                    y[d] = s + c[i, d]
-                y[n_out] = x[row, i]
-            rest = out[row, n_waved * (n_out + 1) :]
-            for j in range(len(rest)):
-                rest[j] = x[row, n_waved + j]
+    turns = np.empty((parts, w.shape[1]), x.dtype)
+    spread(_waves, parts, (x, w, b, V, c, turns, out))
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@part
 def _wave_back(d, x, t, V, g, dw, db, dV, dc):
     """Add one number's part of dw, db, dV and dc, and write g; t becomes its cosine."""
     n_out, n_waves = V.shape
@@ -176,23 +206,29 @@ def _wave_back(d, x, t, V, g, dw, db, dV, dc):
             row[k] += d[o] * t[k]
 
 
+@part
+def _waves_backward(p, parts, dy, x, w, b, V, dw, db, dV, dc, dx, turns, slopes):
+    """Take a part of the columns: each sum over rows belongs to one part."""
+    n, turn, zero = len(x), x.dtype.type(_TURN), x.dtype.type(0)
+    (n_waved, n_out, n_waves), t, g = V.shape, turns[p], slopes[p]
+    for i in range(n_waved * p // parts, n_waved * (p + 1) // parts):
+        dw[i], db[i], dV[i], dc[i] = zero, zero, zero, zero
+        for row in range(n):
+            d = dy[row, i * (n_out + 1) : (i + 1) * (n_out + 1)]
+            _turns(x[row, i], w[i], b[i], t)
+            _wave_back(d, x[row, i] * turn, t, V[i], g, dw[i], db[i], dV[i], dc[i])
+            if len(dx):
+                s = zero
+                for k in range(n_waves):
+                    s += g[k] * w[i, k]
+                dx[row, i] = turn * s + d[n_out]
+
+
 @kernel
 def waves_backward(parts, dy, x, w, b, V, dw, db, dV, dc, dx):
-    n, turn, zero = len(x), x.dtype.type(_TURN), x.dtype.type(0)
-    n_waved, n_out, n_waves = V.shape
-    for p in prange(parts):  # of the columns: each sum over rows belongs to one part
-        t, g = np.empty(n_waves, x.dtype), np.empty(n_waves, x.dtype)
-        for i in range(n_waved * p // parts, n_waved * (p + 1) // parts):
-            dw[i], db[i], dV[i], dc[i] = zero, zero, zero, zero
-            for row in range(n):
-                d = dy[row, i * (n_out + 1) : (i + 1) * (n_out + 1)]
-                _turns(x[row, i], w[i], b[i], t)
-                _wave_back(d, x[row, i] * turn, t, V[i], g, dw[i], db[i], dV[i], dc[i])
-                if len(dx):
-                    s = zero
-                    for k in range(n_waves):
-                        s += g[k] * w[i, k]
-                    dx[row, i] = turn * s + d[n_out]
+    turns, slopes = np.empty((parts, w.shape[1]), x.dtype), np.empty((parts, w.shape[1]), x.dtype)
+    spread(_waves_backward, parts, (dy, x, w, b, V, dw, db, dV, dc, dx, turns, slopes))
+    n_waved, n_out = dc.shape
     for row in range(len(dx)):
         for j in range(n_waved, x.shape[1]):
             dx[row, j] = dy[row, j + n_waved * n_out]

@@ -49,7 +49,7 @@ def mostly_zeros(x, width):
     return count < _SHARE * looked
 
 
-_part = njit(nogil=True, inline="always")  # of one function, which the compiler then sees once
+_inline = njit(nogil=True, inline="always")  # of one function, which the compiler then sees once
 
 
 def multiply(x, transposed, W, scale, out, scratch):
@@ -95,7 +95,7 @@ def _multiply_at(x, pitch_x, transposed, W, pitch_W, k, scale, out, pitch_out, n
                 out[i, j] *= scale
 
 
-@_part
+@_inline
 def _list_rows(x, values, places, ends):
     """List the nonzeros of each row, and where they stand in their panel; ends[n, p] is where those of panel p end."""
     n, wide = x.shape
@@ -109,7 +109,7 @@ def _list_rows(x, values, places, ends):
             ends[row, i // _DEEP] = count
 
 
-@_part
+@_inline
 def _list_columns(x, values, places, ends):
     """List the nonzeros of each column in the same way."""
     n, wide = x.shape
@@ -130,7 +130,7 @@ def _list_columns(x, values, places, ends):
                 ends[i + k, row // _DEEP] = counts[k]
 
 
-@_part
+@_inline
 def _add(values, places, ends, W, fresh, out, scratch):
     """out = what the lists say, of one panel of W after the other; or `out` plus that unless `fresh`."""
     registers = -(-out.shape[1] // LANES)
@@ -150,7 +150,7 @@ def _add(values, places, ends, W, fresh, out, scratch):
                 )  # fmt: skip
 
 
-@_part
+@_inline
 def _copy_panel(W, panel):
     """Copy rows of W one behind the other, each filled with zeros up to a whole register."""
     place = 0
