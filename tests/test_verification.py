@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,8 @@ def test_stored_configs_are_those_of_the_cases() -> None:
         assert {key: stored.get(key) for key in expected} == json.loads(json.dumps(expected)), "run tests/oracle/make.py"
 
 
-def test_every_part_passes_in_less_than_twenty_seconds() -> None:
-    start = time.perf_counter()
+def test_every_part_passes() -> None:
     reports = verification.verify_parts()
-    assert time.perf_counter() - start < 20
     assert [failure for report in reports for failure in report.failures] == []
     for report in reports:
         numbers = report.pytorch + report.formula
