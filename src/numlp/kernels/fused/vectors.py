@@ -71,15 +71,16 @@ def _write_masked(b: ir.IRBuilder, value: Value, address: Value, mask: Value) ->
 
 
 @intrinsic
-def copy_some(context, source, count, target):
-    """Write `count` numbers at most, and zeros up to a register, to `target`."""
+def copy_some(context, source, count, scale, target):
+    """Write s x `count` numbers at most, and zeros up to a register, to `target`."""
 
     def generate(context, b, signature, arguments):
-        source, count, target = arguments
-        _write(b, _read_masked(b, source, _below(b, count)), target)
+        source, count, scale, target = arguments
+        factor = _splat(b, b.fptrunc(scale, ir.FloatType()), _Floats)
+        _write(b, b.fmul(factor, _read_masked(b, source, _below(b, count))), target)
         return context.get_dummy_value()
 
-    return types.void(_address, _integer, _address), generate
+    return types.void(_address, _integer, types.float64, _address), generate
 
 
 def _keep_nonzeros(b: ir.IRBuilder, x: Value, place: Value, values: Value, places: Value) -> Value:

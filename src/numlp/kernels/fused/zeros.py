@@ -11,7 +11,7 @@ from functools import partial
 
 import llvmlite.binding
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import cfunc, njit, types
 from numba.extending import overload
 
 from numlp.kernels.fused.compiled import FLAGS, cached
@@ -75,102 +75,95 @@ def _multiply_of_dtype(x, transposed, W, scale, out, scratch):
 
 def _multiply_at(x, pitch_x, transposed, W, pitch_W, k, scale, out, pitch_out, n, o, scratch):
     """Multiply, with addresses for arrays: k terms in each sum, n rows and o columns of out."""
-    W, out = carray(W, (k, pitch_W))[:, :o], carray(out, (n, pitch_out))[:, :o]
-    x = carray(x, (k if transposed else n, pitch_x))
-    values, places = carray(scratch, (_ENTRIES,)), carray(scratch, (2 * _ENTRIES,))[_ENTRIES:].view(np.int32)
-    panel = carray(scratch, (NUMBERS,))[2 * _ENTRIES :]
+    values, places, panel = scratch, _at(scratch, _ENTRIES), _at(scratch, 2 * _ENTRIES)
+    panel += -panel % _at(0, LANES)  # to a multiple of a register
     ends = np.empty((_LISTS, _SLAB // _DEEP), np.int64)
     for top in range(0, n, _LISTS):
-        bottom = min(top + _LISTS, n)
+        rows = min(_LISTS, n - top)
         for start in range(0, k, _SLAB):
-            stop = min(start + _SLAB, k)
+            terms = min(_SLAB, k - start)
             if transposed:
-                _list_columns(x[start:stop, top:bottom], values, places, ends)
+                _list_columns(_at(x, start * pitch_x + top), pitch_x, terms, rows, values, places, ends)
             else:
-                _list_rows(x[top:bottom, start:stop], values, places, ends)
-            _add(values, places, ends, W[start:stop], start == 0, out[top:bottom], panel)
-    if scale != 1:
-        for i in range(n):
-            for j in range(o):
-                out[i, j] *= scale
+                _list_rows(_at(x, top * pitch_x + start), pitch_x, rows, terms, values, places, ends)
+            target, terms_of_W = _at(out, top * pitch_out), _at(W, start * pitch_W)
+            _add(values, places, ends, terms_of_W, pitch_W, terms, scale, start == 0, target, pitch_out, rows, o, panel)
 
 
 @_inline
-def _list_rows(x, values, places, ends):
+def _at(address, number):
+    """Return the address of a number of 4 bytes, counted from `address`."""
+    return address + 4 * number
+
+
+@_inline
+def _list_rows(x, pitch_x, n, wide, values, places, ends):
     """List the nonzeros of each row, and where they stand in their panel; ends[n, p] is where those of panel p end."""
-    n, wide = x.shape
     for row in range(n):
-        count, start = 0, row * _ROOM
+        count = 0
         for i in range(0, wide, LANES):
-            end = start + count
-            count += keep_nonzeros(
-                x[row, i:].ctypes.data, wide - i, i % _DEEP, values[end:].ctypes.data, places[end:].ctypes.data
-            )
+            end = row * _ROOM + count
+            count += keep_nonzeros(_at(x, row * pitch_x + i), wide - i, i % _DEEP, _at(values, end), _at(places, end))
             ends[row, i // _DEEP] = count
 
 
 @_inline
-def _list_columns(x, values, places, ends):
+def _list_columns(x, pitch_x, n, wide, values, places, ends):
     """List the nonzeros of each column in the same way."""
-    n, wide = x.shape
     counts, last = np.empty(LANES, np.int64), np.zeros((LANES, LANES), np.float32)
+    counts_at, last_at = np.int64(counts.ctypes.data), np.int64(last.ctypes.data)
     for i in range(0, wide, LANES):
         counts[:] = 0
         for row in range(0, n, LANES):
-            square, wide_row = x[row:, i:].ctypes.data, pitch(x)
+            square, wide_row = _at(x, row * pitch_x + i), pitch_x
             if n - row < LANES:
                 for k in range(n - row):
-                    copy_some(x[row + k, i:].ctypes.data, wide - i, last[k].ctypes.data)
-                square, wide_row = last.ctypes.data, LANES
+                    copy_some(_at(square, k * pitch_x), wide - i, 1.0, _at(last_at, k * LANES))
+                square, wide_row = last_at, LANES
+            start = i * _ROOM
             keep_nonzeros_of_columns(
-                square, wide_row, wide - i, row % _DEEP, values[i * _ROOM :].ctypes.data, places[i * _ROOM :].ctypes.data,
-                _ROOM, counts.ctypes.data,
-            )  # fmt: skip
+                square, wide_row, wide - i, row % _DEEP, _at(values, start), _at(places, start), _ROOM, counts_at
+            )
             for k in range(LANES):  # as one assignment it would take the compiler a second
                 ends[i + k, row // _DEEP] = counts[k]
 
 
 @_inline
-def _add(values, places, ends, W, fresh, out, scratch):
-    """out = what the lists say, of one panel of W after the other; or `out` plus that unless `fresh`."""
-    registers = -(-out.shape[1] // LANES)
+def _add(values, places, ends, W, pitch_W, terms, scale, fresh, out, pitch_out, n, o, panel):
+    """out = s x what the lists say, of one panel of W after the other; or `out` plus that unless `fresh`."""
+    registers = -(-o // LANES)
     tiles = -(-registers // WIDEST)
-    skipped = -(scratch.ctypes.data // scratch.itemsize) % LANES  # to a multiple of a register
-    panel = scratch[skipped:]
     for tile in range(tiles):
-        left, right = registers * tile // tiles * LANES, min(registers * (tile + 1) // tiles * LANES, out.shape[1])
-        for deep in range(0, len(W), _DEEP):
-            _copy_panel(W[deep : deep + _DEEP, left:right], panel)
-            for n in range(len(out)):
-                first = 0 if deep == 0 else ends[n, deep // _DEEP - 1]
-                count, at = ends[n, deep // _DEEP] - first, n * _ROOM + first
+        left, right = registers * tile // tiles * LANES, min(registers * (tile + 1) // tiles * LANES, o)
+        for deep in range(0, terms, _DEEP):
+            _copy_panel(_at(W, deep * pitch_W + left), pitch_W, min(_DEEP, terms - deep), right - left, scale, panel)
+            for row in range(n):
+                first = 0 if deep == 0 else ends[row, deep // _DEEP - 1]
+                count, place = ends[row, deep // _DEEP] - first, row * _ROOM + first
                 add_rows(
-                    values[at:].ctypes.data, places[at:].ctypes.data, count, panel.ctypes.data, right - left,
-                    fresh and deep == 0, out[n, left:].ctypes.data,
+                    _at(values, place), _at(places, place), count, panel, right - left, fresh and deep == 0,
+                    _at(out, row * pitch_out + left),
                 )  # fmt: skip
 
 
 @_inline
-def _copy_panel(W, panel):
-    """Copy rows of W one behind the other, each filled with zeros up to a whole register."""
+def _copy_panel(W, pitch_W, n, wide, scale, panel):
+    """Copy s x rows of W one behind the other, each filled with zeros up to a whole register."""
     place = 0
-    for i in range(len(W)):
-        for j in range(0, W.shape[1], LANES):
-            copy_some(W[i, j:].ctypes.data, W.shape[1] - j, panel[place:].ctypes.data)
+    for i in range(n):
+        for j in range(0, wide, LANES):
+            copy_some(_at(W, i * pitch_W + j), wide - j, scale, _at(panel, place))
             place += LANES
 
 
 # Compiled once, and called by its address: as a part of each kernel that calls it, it would take the compiler seconds.
 
 
-def _signature(pointer):
-    integer = types.int64
-    return types.void(
-        pointer, integer, types.int64, pointer, integer, integer, types.float64, pointer, integer, integer, integer, pointer
-    )
-
-
+_address, _size = types.int64, types.int64
+_signature = types.void(
+    _address, _size, types.int64, _address, _size, _size, types.float64, _address, _size, _size, _size, _address
+)
 if FAST:
-    _compiled = cached(partial(cfunc, _signature(types.CPointer(types.float32)), nopython=True), _multiply_at)
+    _compiled = cached(partial(cfunc, _signature, nopython=True), _multiply_at)
     llvmlite.binding.add_symbol("numlp_skip_zeros", _compiled.address)
-_multiply = types.ExternalFunction("numlp_skip_zeros", _signature(types.uintp))
+_multiply = types.ExternalFunction("numlp_skip_zeros", _signature)
