@@ -79,10 +79,11 @@ def try_out() -> str:
 
     Errors  RuntimeError if the loops would run on threads that only one caller at a time may use, or a product is wrong.
     """
-    x, W, b, y, scratch = (np.ones(shape, np.float32) for shape in ((3, 2), (2, 3), 3, (3, 3), 18))
+    n, i, o = 64, 64, 32  # large enough for the threads to be woken
+    x, W, b, y, scratch = (np.ones(shape, np.float32) for shape in ((n, i), (i, o), o, (n, o), 2 * n * o))
     KERNELS["affine"](2, x, W, b, 0.5, True, y, scratch)
     if numba.threading_layer() == "workqueue":
         raise RuntimeError("Numba finds neither TBB nor OpenMP; `pip install tbb`, or install libgomp")
-    if not (y == 2).all():
-        raise RuntimeError(f"a product of ones gave {y.tolist()}, not 2 everywhere")
+    if not (y == i / 2 + 1).all():
+        raise RuntimeError(f"a product of ones gave {y.min():g} to {y.max():g}, not {i / 2 + 1:g} everywhere")
     return str(numba.threading_layer())
