@@ -28,8 +28,6 @@ EPOCHS = 256
 # about the time of a plain network; a small table gets as many epochs as make so many steps
 FAST_EPOCHS, FAST_STEPS = 25, 300
 _FEW = 8  # held out rows that are too few to be parted
-# of several networks, each holds out another part of the rows: so many, or a twentieth of a large table, or what there is
-HELD_ROWS, PARTS = 500, 20
 MOST_COPIES = 4  # of a row in the mean, where weights are whole numbers
 
 
@@ -160,7 +158,7 @@ class TableModel(BaseEstimator):
         members = self._ensemble.members
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), members, strata, rng, where)
-        order = np.concatenate([*held, np.setdiff1d(np.arange(len(y)), np.concatenate(held))])
+        order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
         # of several networks most are trained on any row, and all take the same columns
         self.columns_ = Columns.fit(table, rows[order if members > 1 else order[len(held[0]) :]], self.categorical)
         x = self.columns_.matrix(table, where, rows[order])
@@ -185,7 +183,7 @@ class TableModel(BaseEstimator):
         return self._plan.best if self.effort == "best" else realmlp.ONE
 
     def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
-        """Return the rows that each member does not train on: a random part, or one part each, alike in their classes."""
+        """Return the rows that each member does not train on: a random part, or one fold each, alike in their classes."""
         share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
         if n < max(2, members):
             raise ArgumentError(f"{where}: X must have at least {max(2, members)} rows, got {n} sample(s)")
@@ -194,8 +192,7 @@ class TableModel(BaseEstimator):
             return [order[: min(max(1, round(share * n)), n - 1)]]
         if strata is not None:
             order = order[np.argsort(strata[order], kind="stable")]
-        parts = max(members, min(PARTS, n // HELD_ROWS))
-        return [rng.permutation(order[member::parts]) for member in range(members)]
+        return [rng.permutation(order[member::members]) for member in range(members)]
 
     def _train(
         self, x: Array, y: Array, weight: Array | None, held: slice, chosen: slice, n_out: int, rng: np.random.Generator
