@@ -20,7 +20,7 @@ from numlp.kernels.fused.vectors import FAST, LANES, WIDEST, add_rows, copy_some
 _DEEP = 7 * LANES  # rows of a panel, which is 56 kB
 _SLAB = 3 * _DEEP  # terms of the sums whose nonzeros are listed at a time
 _ROOM = _SLAB + LANES  # of a list: what is written goes on to the end of a register
-_LISTS = 16 * LANES  # lists at a time: as many as fit the second cache, because each time the panels are copied anew
+_LISTS = 25 * LANES  # lists at a time: about a megabyte, as a second cache has, because the panels are copied for each time
 _ENTRIES = _LISTS * _ROOM
 NUMBERS = 2 * _ENTRIES + (_DEEP * WIDEST + 1) * LANES  # of float32, that one product needs besides
 
