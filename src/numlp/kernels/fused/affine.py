@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import CAREFUL, kernel, part, total
+from numlp.kernels.fused.compiled import kernel, part, total
 from numlp.kernels.fused.products import find_products
 from numlp.kernels.fused.threads import spread
 from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply
@@ -91,7 +91,7 @@ def _one_row(x, W, scale, out):
                 out[j] += z * W[i, j]
 
 
-@part(flags=CAREFUL)
+@part
 def _add(p, parts, partial, b, rectify, out):
     """Add the partial products, if any, and b to the rows of out, in order, and rectify."""
     n, zero = len(out), out.dtype.type(0)

@@ -5,11 +5,8 @@ import numpy as np
 from numlp.kernels.fused.compiled import kernel, part
 from numlp.kernels.fused.threads import spread
 
-# no flags: a fused multiply-add ("contract") or another order of a sum would round pixels differently from the twin
-_EXACT: set[str] = set()
 
-
-@part(flags=_EXACT)
+@part
 def _distort(p, parts, x, matrix, control, row_weights, column_weights, margins, points, out):
     n, (n_rows, height), (n_columns, width) = len(x), row_weights.shape, column_weights.shape
     wide = width + 3
@@ -45,7 +42,8 @@ def _distort(p, parts, x, matrix, control, row_weights, column_weights, margins,
                 out[s, r * width + c] = y + half
 
 
-@kernel(flags=_EXACT)
+# no flags: a fused multiply-add ("contract") or another order of a sum would round pixels differently from the twin
+@kernel(flags=set())
 def distort(parts, x, matrix, control, row_weights, column_weights, out):
     height, width = row_weights.shape[1], column_weights.shape[1]
     # a margin of zeros, one pixel before and two after: a point held within [-1, H] has its four pixels inside

@@ -11,17 +11,18 @@ _ALONE = 2**14  # numbers that one core has read before another one is awake
 
 
 @part
-def _sgd(p, parts, params, grads, rate):
-    n = params.size
+def _add_times(p, parts, values, factor, out):
+    """out += factor x values."""
+    n = out.size
     first, last = n * p // parts, n * (p + 1) // parts
-    w, g = params[first:last], grads[first:last]
-    for i in range(len(w)):
-        w[i] -= rate * g[i]
+    x, y = values[first:last], out[first:last]
+    for i in range(len(y)):
+        y[i] += factor * x[i]
 
 
 @kernel
 def sgd(parts, params, grads, learning_rate, scratch):
-    spread(_sgd, parts, (params, grads, params.dtype.type(learning_rate)))
+    spread(_add_times, parts, (grads, params.dtype.type(-learning_rate), params))
 
 
 @part
@@ -76,18 +77,9 @@ def shrink(parts, params, factor):
     spread(_shrink, parts, (params, params.dtype.type(factor)))
 
 
-@part
-def _add_decay(p, parts, grads, params, by):
-    n = params.size
-    first, last = n * p // parts, n * (p + 1) // parts
-    w, g = params[first:last], grads[first:last]
-    for i in range(len(w)):
-        g[i] += by * w[i]
-
-
 @kernel
 def add_decay(parts, grads, params, l2):
-    spread(_add_decay, parts, (grads, params, params.dtype.type(l2)))
+    spread(_add_times, parts, (params, params.dtype.type(l2), grads))
 
 
 @part

@@ -45,7 +45,7 @@ def selu_backward(parts, dy, y, out):
     spread(_selu_backward, parts, (dy, y, out))
 
 
-@part(flags=CAREFUL)  # in another order, x k would overflow
+@part
 def _mish(p, parts, z, out):
     n, flat, two = len(z), out.dtype.type(MISH_FLAT), out.dtype.type(2)
     for i in range(n * p // parts, n * (p + 1) // parts):
@@ -56,12 +56,12 @@ def _mish(p, parts, z, out):
             out[i, j] = x * (k / (k + two))
 
 
-@kernel(flags=CAREFUL)
+@kernel(flags=CAREFUL)  # in another order, x k would overflow
 def mish(parts, z, out):
     spread(_mish, parts, (z, out))
 
 
-@part(flags=CAREFUL)
+@part
 def _mish_backward(p, parts, dy, z, out):
     n, t = len(z), out.dtype.type
     flat, one, two, four = t(MISH_FLAT), t(1), t(2), t(4)

@@ -23,7 +23,7 @@ _Longs = _LONG.as_pointer()
 # Numba's threads do the work of a ufunc: (arrays, how many elements, strides, what else the ufunc is given)
 _Ufunc = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), _Longs, _Longs, _BYTES])
 # the ufunc and its four arguments, then the number of further dimensions, of arrays, and of threads
-_Launch = ir.FunctionType(ir.VoidType(), [_BYTES, _BYTES.as_pointer(), _Longs, _Longs, _BYTES, _LONG, _LONG, _INT])
+_ParallelFor = ir.FunctionType(ir.VoidType(), [_BYTES, _BYTES.as_pointer(), _Longs, _Longs, _BYTES, _LONG, _LONG, _INT])
 
 _TBB = {"libtbb.so.12", "tbb12.dll"}
 
@@ -82,7 +82,7 @@ def _launch(b: ir.IRBuilder, name: str, n: Value, values: list[Value], call: Any
         b.store(value, cgutils.gep_inbounds(b, box, 0, i))
     array, length, stride = (cgutils.alloca_once_value(b, value) for value in (_BYTES(None), n, ir.Constant(_LONG, 1)))
     threads = b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(_INT, []), "get_num_threads"), [])
-    launch = cgutils.get_or_insert_function(b.module, _Launch, "numba_parallel_for")
+    launch = cgutils.get_or_insert_function(b.module, _ParallelFor, "numba_parallel_for")
     more_dimensions, arrays = ir.Constant(_LONG, 0), ir.Constant(_LONG, 1)
     box = b.bitcast(box, _BYTES)
     b.call(launch, [b.bitcast(ufunc, _BYTES), array, length, stride, box, more_dimensions, arrays, threads])
