@@ -380,12 +380,13 @@ def sparse(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def both_ways(x: np.ndarray, W: np.ndarray, scale: float, scratch: int, kernels: dict[str, Any]) -> list[np.ndarray]:
-    """Return x W + b and the gradient of W for a dy that is W's first rows, over and over."""
-    out, dW = np.empty((len(x), W.shape[1]), np.float32), np.empty_like(W)
-    b, spare, dy = W[1].copy(), np.empty(scratch, np.float32), np.resize(W, out.shape)
+    """Return x W + b, and the gradients of W and x for a dy whose first column is 0 and of which one in seven is not."""
+    out, dW, dx = np.empty((len(x), W.shape[1]), np.float32), np.empty_like(W), np.empty_like(x)
+    b, spare, dy = W[1].copy(), np.empty(scratch, np.float32), sparse(np.random.default_rng(0), *out.shape)
+    dy[:, 0] = 0
     kernels["affine"](x, W, b, scale, False, out, spare)
-    kernels["affine_backward"](x, out, W, scale, False, dy, dW, np.empty_like(b), np.empty((0, len(W)), np.float32), spare)
-    return [out, dW]
+    kernels["affine_backward"](x, out, W, scale, False, dy, dW, np.empty_like(b), dx, spare)
+    return [out, dW, dx]
 
 
 @pytest.mark.parametrize("parts", PARTS)
@@ -411,11 +412,15 @@ def test_fused_product_does_not_read_what_zeros_multiply_and_passes_nan_of_x_on(
     x[:, [0, 150, 299]], x[3] = 0, 0
     W[[0, 150, 299]] = np.nan
     assert np.isfinite(both_ways(x, W, 1.0, 2**20, table(parts))[0]).all()
-    x[3, 7] = np.nan
-    out, dW = both_ways(x, np.nan_to_num(W), 1.0, 2**20, table(parts))
+    W = np.nan_to_num(W)
+    W[:, 0] = np.nan
+    assert np.isfinite(both_ways(x, W, 1.0, 2**20, table(parts))[2]).all()
+    x[3, 7], W = np.nan, np.nan_to_num(W)
+    out, dW, _ = both_ways(x, W, 1.0, 2**20, table(parts))
     assert np.isnan(out[3]).all() and np.isfinite(np.delete(out, 3, axis=0)).all()
-    assert np.isnan(dW[7]).all() and np.isfinite(np.delete(dW, 7, axis=0)).all()
+    assert np.isnan(dW[7, 1:]).any() and np.isfinite(np.delete(dW, 7, axis=0)).all()
     dense = rng.normal(size=(40, 300)).astype(np.float32)
+    W[[0, 150, 299]] = np.nan
     assert np.isnan(both_ways(dense, W, 1.0, 2**20, table(parts))[0]).all()
 
 

@@ -132,7 +132,7 @@ def _multiply(p, parts, x, W, scale, skip, partial, scratch, out):
     elif top < bottom and left < right:
         some, terms, y = x[top:bottom, first:last], W[first:last, left:right], target[top:bottom, left:right]
         if skip:
-            multiply(some, False, terms, scale, y, scratch[room * p :])
+            multiply(some, False, terms, False, scale, y, scratch[room * p :])
         else:
             (rows, columns), k = y.shape, last - first
             _gemm(_AS_IS, _AS_IS, rows, columns, k, scale, some, wide, terms, o, y, o)
@@ -168,16 +168,18 @@ def _rectify_and_sum(p, parts, dy, y, rectify, sums):
 
 
 @part
-def _multiply_back(p, parts, x, W, scale, skip, dy, dW, dx, scratch):
-    """Make part p of dW = s x^T dy and, unless it is empty, of dx = s dy W^T."""
+def _multiply_back(p, parts, x, W, scale, skip_x, skip_dy, dy, dW, dx, scratch):
+    """Make part p of dW = s x^T dy and, unless it is empty, of dx = s dy W^T, without the zeros of x and dy if told so."""
     (n, o), wide, room = dy.shape, len(W), len(scratch) // parts
     first, last = wide * p // parts, wide * (p + 1) // parts
-    if first < last and skip:
-        multiply(x[:, first:last], True, dy, scale, dW[first:last], scratch[room * p :])
+    if first < last and skip_x:
+        multiply(x[:, first:last], True, dy, False, scale, dW[first:last], scratch[room * p :])
     elif first < last:
         _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
     top, bottom, left, right = _tile(len(dx), wide, parts, p)
-    if top < bottom and left < right:
+    if top < bottom and left < right and skip_dy:
+        multiply(dy[top:bottom], False, W[left:right], True, scale, dx[top:bottom, left:right], scratch[room * p :])
+    elif top < bottom and left < right:
         _gemm(_AS_IS, _TRANSPOSED, bottom - top, right - left, o, scale, dy[top:], o, W[left:], o, dx[top:, left:], wide)
 
 
@@ -190,6 +192,8 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     sums = np.empty((parts, len(db)), dy.dtype)
     spread(_rectify_and_sum, parts, (dy, y, rectify, sums))
     total(sums, db)
-    skip = not few and len(scratch) // parts >= NUMBERS and mostly_zeros(x, len(db))
-    spread(_multiply_back, parts, (x, W, scale, skip, dy, dW, dx, scratch))
+    may_skip = not few and len(scratch) // parts >= NUMBERS
+    skip_x = may_skip and mostly_zeros(x, len(db))
+    skip_dy = may_skip and len(dx) > 0 and mostly_zeros(dy, dx.shape[1])
+    spread(_multiply_back, parts, (x, W, scale, skip_x, skip_dy, dy, dW, dx, scratch))
     _restore(threads)

@@ -21,7 +21,9 @@ FAST = bool(llvmlite.binding.get_host_cpu_features().get("avx512f")) and llvmlit
 _BIT, _BITS, _INT, _LONG = (ir.IntType(bits) for bits in (1, LANES, 32, 64))
 _Floats, _Ints, _Mask = (ir.VectorType(kind, LANES) for kind in (ir.FloatType(), _INT, _BIT))
 _BYTES = 4  # of a number
+_ROW = _BYTES * LANES * WIDEST  # bytes of a row of a panel
 _NONE, _COUNTING = ir.Constant(_Floats, [0.0] * LANES), ir.Constant(_Ints, list(range(LANES)))
+_ROWS = ir.Constant(_Ints, [_ROW * row for row in range(LANES)])
 _address, _integer = types.uintp, types.int64
 
 Value = Any  # a number or a register, while code is written
@@ -83,53 +85,49 @@ def copy_some(context, source, count, scale, target):
     return types.void(_address, _integer, types.float64, _address), generate
 
 
-def _keep_nonzeros(b: ir.IRBuilder, x: Value, place: Value, values: Value, places: Value) -> Value:
-    """Write the numbers of x that are not zero and, from `place` on, their lanes; return how many there are.
+@intrinsic
+def copy_transposed(context, source, pitch, n_rows, n_columns, scale, target, target_pitch):
+    """Write s times each of 16 columns at most, of 16 rows at most, behind the other; zeros up to a whole square.
 
-    What stands behind them, up to a register, is undefined.
+    The rows of source are `pitch` numbers apart, those of target `target_pitch`; nothing is read outside.
     """
-    mask = b.fcmp_unordered("!=", x, _NONE)  # NaN is not zero
-    lanes = b.add(_COUNTING, _splat(b, b.trunc(place, _INT), _Ints))
-    for kind, name, register, address in ((_Floats, "f32", x, values), (_Ints, "i32", lanes, places)):
-        nothing = ir.Constant(kind, ir.Undefined)
-        _write(b, _call(b, f"llvm.experimental.vector.compress.v16{name}", kind, register, mask, nothing), address)
-    return b.zext(_call(b, "llvm.ctpop.i16", _BITS, b.bitcast(mask, _BITS)), _LONG)
+
+    def generate(context, b, signature, arguments):
+        source, pitch, n_rows, n_columns, scale, target, target_pitch = arguments
+        factor = _splat(b, b.fptrunc(scale, ir.FloatType()), _Floats)
+        inside, outside = _below(b, n_columns), ir.Constant(_Mask, None)
+        registers = []
+        for row in range(LANES):
+            number = ir.Constant(_LONG, row)
+            mask = b.select(b.icmp_signed("<", number, n_rows), inside, outside)
+            registers.append(b.fmul(factor, _read_masked(b, _at(b, source, b.mul(number, pitch)), mask)))
+        for column, register in enumerate(_transposed(b, registers)):
+            _write(b, register, _at(b, target, b.mul(ir.Constant(_LONG, column), target_pitch)))
+        return context.get_dummy_value()
+
+    integers = [_integer] * 3
+    return types.void(_address, *integers, types.float64, _address, _integer), generate
 
 
 @intrinsic
 def keep_nonzeros(context, x, count, place, values, places):
-    """Append those of `count` numbers at x, 16 at most, that are not zero, with their places; return how many."""
+    """Append those of `count` numbers at x, 16 at most, that are not zero; return how many.
 
-    def generate(context, b, signature, arguments):
-        x, count, place, values, places = arguments
-        return _keep_nonzeros(b, _read_masked(b, x, _below(b, count)), place, values, places)
-
-    return types.int64(_address, _integer, _integer, _address, _address), generate
-
-
-@intrinsic
-def keep_nonzeros_of_columns(context, x, pitch, n_columns, place, values, places, room, counts):
-    """Append, for each of 16 columns at most, those of 16 numbers that are not zero to the list of that column.
-
-    x has 16 rows that are `pitch` numbers apart. List c begins at c * room, has counts[c] entries, and gets more.
+    For each of them `places` gets where row `place` + its lane of the panel begins, in bytes. What is written behind them,
+    up to a register, is undefined.
     """
 
     def generate(context, b, signature, arguments):
-        x, pitch, n_columns, place, values, places, room, counts = arguments
-        inside = _below(b, n_columns)
-        rows = [_at(b, x, b.mul(ir.Constant(_LONG, row), pitch)) for row in range(LANES)]
-        registers = [_read_masked(b, row, inside) for row in rows]
-        for column, register in enumerate(_transposed(b, registers)):
-            number = ir.Constant(_LONG, column)
-            address = b.add(counts, ir.Constant(_LONG, 8 * column))
-            count = b.load(b.inttoptr(address, _LONG.as_pointer()))
-            end = b.add(count, b.mul(number, room))
-            more = _keep_nonzeros(b, register, place, _at(b, values, end), _at(b, places, end))
-            b.store(b.add(count, more), b.inttoptr(address, _LONG.as_pointer()))
-        return context.get_dummy_value()
+        x, count, place, values, places = arguments
+        register = _read_masked(b, x, _below(b, count))
+        mask = b.fcmp_unordered("!=", register, _NONE)  # NaN is not zero
+        rows = b.add(_ROWS, _splat(b, b.mul(b.trunc(place, _INT), ir.Constant(_INT, _ROW)), _Ints))
+        for kind, name, kept, address in ((_Floats, "f32", register, values), (_Ints, "i32", rows, places)):
+            nothing = ir.Constant(kind, ir.Undefined)
+            _write(b, _call(b, f"llvm.experimental.vector.compress.v16{name}", kind, kept, mask, nothing), address)
+        return b.zext(_call(b, "llvm.ctpop.i16", _BITS, b.bitcast(mask, _BITS)), _LONG)
 
-    numbers = [_address, *[_integer] * 3, _address, _address, _integer, _address]
-    return types.void(*numbers), generate
+    return types.int64(_address, _integer, _integer, _address, _address), generate
 
 
 def _transposed(b: ir.IRBuilder, registers: Sequence[Value]) -> list[Value]:
@@ -150,7 +148,7 @@ def _transposed(b: ir.IRBuilder, registers: Sequence[Value]) -> list[Value]:
 def add_rows(context, values, places, count, panel, width, fresh, out):
     """out = sum_k values[k] panel[places[k]], k < count, or `out` plus that unless `fresh`.
 
-    `width` is that of out, 1 to 128. The rows of the panel are as many whole registers wide. All sums stay in registers.
+    `width` is that of out, 1 to 128. The rows of the panel are 128 numbers apart. All sums stay in registers.
     """
 
     def generate(context, b, signature, arguments):
@@ -196,9 +194,9 @@ def _add_rows(
 
     b.position_at_end(step)
     value = _splat(b, _read(b, _at(b, values, k), ir.FloatType()), _Floats)
-    row = b.mul(b.zext(_read(b, _at(b, places, k), _INT), _LONG), ir.Constant(_LONG, LANES * n))
+    row = b.add(panel, b.zext(_read(b, _at(b, places, k), _INT), _LONG))
     for i, total in enumerate(sums):
-        number = _read(b, _at(b, panel, b.add(row, ir.Constant(_LONG, LANES * i))))
+        number = _read(b, _at(b, row, ir.Constant(_LONG, LANES * i)))
         total.add_incoming(_call(b, "llvm.fma.v16f32", _Floats, value, number, total), step)
     k.add_incoming(b.add(k, ir.Constant(_LONG, 1)), step)
     b.branch(body)
