@@ -113,8 +113,8 @@ def _add(p, parts, partial, b, rectify, out):
                 y[j] += b[j]
 
 
-# what one core has done before another one is awake: weights read, products of numbers made
-_ALONE, _FEW = 2**18, 2**16
+# what one core has done before another one is awake: weights read, products of numbers made, numbers read and written
+_ALONE, _FEW, _LITTLE = 2**18, 2**16, 2**13
 _PARTIAL = 2**18  # numbers in all partial products, at most: more would not stay in the caches until they are added
 
 
@@ -149,7 +149,7 @@ def affine(parts, x, W, b, scale, rectify, out, scratch):
     rest = scratch[partial.size :]
     skip = not few and len(rest) // parts >= NUMBERS and mostly_zeros(x, o)
     spread(_multiply, parts, (x, W, scale, skip, partial, rest, out))
-    spread(_add, parts, (partial, b, rectify, out))
+    spread(_add, parts if n * o > _LITTLE else 1, (partial, b, rectify, out))
     _restore(threads)
 
 
@@ -189,8 +189,9 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     few = len(dy) * W.size <= _FEW
     if few:
         parts = 1
-    sums = np.empty((parts, len(db)), dy.dtype)
-    spread(_rectify_and_sum, parts, (dy, y, rectify, sums))
+    strips = parts if dy.size > _LITTLE else 1
+    sums = np.empty((strips, len(db)), dy.dtype)
+    spread(_rectify_and_sum, strips, (dy, y, rectify, sums))
     total(sums, db)
     may_skip = not few and len(scratch) // parts >= NUMBERS
     skip_x = may_skip and mostly_zeros(x, len(db))
