@@ -238,6 +238,46 @@ def test_predict_gives_labels_after_a_classification_loss_and_outputs_otherwise(
         assert small(loss=loss).predict(x).tobytes() == network.outputs(x).tobytes()
 
 
+PERCEPTRONS = {
+    "one layer": lambda: [nl.Dense(4, 3)],
+    "relu": lambda: [nl.Dense(4, 300, "relu"), nl.Dense(300, 7, "relu"), nl.Dense(7, 3)],
+    "noise": lambda: [nl.GaussianNoise(4, 1.0), nl.Dense(4, 9, "relu"), nl.Dropout(9, 0.5), nl.Dense(9, 3)],
+    "tanh": lambda: [nl.Dense(4, 9, "tanh"), nl.Dense(9, 3)],
+    "ntk": lambda: [nl.Dense(4, 9, "relu", parametrization="ntk"), nl.Dense(9, 3)],
+    "batch norm": lambda: [nl.Dense(4, 9, "relu"), nl.BatchNorm(9), nl.Dense(9, 3)],
+    "many parameters": lambda: [nl.Dense(4, 600, "relu"), nl.Dense(600, 600, "relu"), nl.Dense(600, 3)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", PERCEPTRONS)
+def test_outputs_of_a_few_rows_are_those_of_many(name, dtype):
+    network, x = nl.Network(PERCEPTRONS[name](), rng=0, dtype=dtype), rows(20, dtype=dtype)
+    network.params += 0.1
+    expected = network.outputs(x)
+    for few in (x[:1], x[:8], np.asfortranarray(x[:8]), x[:16:2]):
+        wanted = expected[:16:2] if few.base is x and few.strides[0] > x.strides[0] else expected[: len(few)]
+        np.testing.assert_allclose(network.outputs(few), wanted, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6)
+
+
+def test_outputs_of_a_few_rows_follow_the_parameters():
+    network, x = nl.Network(PERCEPTRONS["relu"](), rng=0), rows(3, dtype="float32")
+    network.outputs(x)
+    network.params[...] = 0
+    network.layers[-1].b[...] = 2
+    assert network.outputs(x).tolist() == np.full((3, 3), 2).tolist()
+
+
+class Halved(nl.Dense):
+    def forward(self, x, training=False):
+        return super().forward(x, training) / 2
+
+
+def test_outputs_of_a_few_rows_are_those_of_a_layer_of_ones_own():
+    first, second = (nl.Network([kind(4, 3)], rng=0) for kind in (nl.Dense, Halved))
+    assert (first.outputs(rows(2)) == 2 * second.outputs(rows(2))).all()
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "float32", "float16", "bool"])
 def test_predict_converts_other_numbers(dtype):
     network, x = small(), np.ones((5, 4), dtype)

@@ -19,13 +19,15 @@ from numlp.errors import (
     check_matrix,
     check_number,
 )
-from numlp.layers import LAYERS, Layer, check_stack
+from numlp.layers import LAYERS, AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
 from numlp.losses import LOSSES, ClassificationLoss, Loss
 from numlp.progress import progress_bar
 
 Array = NDArray[Any]
 
 _FEW = 8  # rows for which a bar and a choice of threads would take longer than the prediction
+_ALONE = 2**18  # parameters that one thread has used up before another one is awake
+_NOISES = (Dropout, AlphaDropout, GaussianNoise)  # layers that do nothing outside training
 _CHUNK = 1024  # rows a forward pass outside training: large enough for the matrix product, small enough for the cache
 
 
@@ -95,6 +97,8 @@ class Network:
         self.first_trained = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
         self.capacity = 0
         self._rows = 0
+        self._plan = _plan(self.layers, self.arena)
+        self._scratch = np.empty(0 if self._plan is None else 4 * (self._plan[:, 2:4].max() + 16), self.dtype)
         self.reserve(_CHUNK)
 
     def reserve(self, batch_size: int) -> None:
@@ -184,7 +188,7 @@ class Network:
         x = check_matrix(x, "predict", "x", self.n_in)
         self.layers[0].check(x, "predict")
         if len(x) <= _FEW:
-            return self.forward(self._entering(x, slice(None), "predict")).copy()
+            return self._few_outputs(x)
         out = np.empty((len(x), self.n_out), self.dtype)
         with kernels.threads(self.sensible_threads(len(x))), progress_bar(len(x), "predicting", progress, unit="row") as bar:
             for rows, y in self.chunks(x):
@@ -192,6 +196,14 @@ class Network:
                 if bar is not None:
                     bar.update(len(y))
         return out
+
+    def _few_outputs(self, x: Array) -> Array:
+        """Return what `outputs` returns, for a few rows: where it can be done, in one call, which is most of the time."""
+        if self._plan is not None:
+            out = np.empty((len(x), self.n_out), self.dtype)
+            if kernels.mlp(np.ascontiguousarray(x, self.dtype), self.params, self._plan, self._scratch, out):
+                return out
+        return self.forward(self._entering(x, slice(None), "predict")).copy()
 
     def predict(self, x: Any, progress: bool = True) -> Array:
         """Return for each row the label (n,) if the network has learnt classes, else its outputs (n, n_out).
@@ -274,6 +286,18 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics, network.extra = metrics, extra
     return network
+
+
+def _plan(layers: Sequence[Layer], arena: Arena) -> Array | None:
+    """Return the plan of `kernels.mlp`; None unless all layers are dense, with ReLU or without, and small."""
+    rows = []
+    for i, layer in enumerate(layers):
+        if type(layer) is Dense and layer.activation in ("relu", "identity") and layer.scale == 1:
+            W, b = (arena.slices[f"layers.{i}.{name}"].start for name in "Wb")
+            rows.append((W, b, layer.n_in, layer.n_out, layer.activation == "relu"))
+        elif type(layer) not in _NOISES:
+            return None
+    return np.array(rows, np.int64) if rows and arena.params.size <= _ALONE else None
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:

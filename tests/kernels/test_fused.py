@@ -85,6 +85,19 @@ def affine_backward(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str
         }, "dy dW db dx"  # fmt: skip
 
 
+def mlp(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str]]:
+    for sizes in [(o, 4), (33, o, 5), (1, 130, 300, o)]:
+        layers, at = list(itertools.pairwise(sizes)), 0
+        plan = np.empty((len(layers), 5), np.int64)
+        for k, (i, width) in enumerate(layers):
+            plan[k] = at, at + i * width, i, width, k % 2 == 0
+            at += i * width + width
+        x = a(n, sizes[0])
+        x[0, ::3] = 0
+        scratch = a.empty(4 * (max(sizes) + 16))
+        yield {"x": x, "params": a(at), "plan": plan, "scratch": scratch, "out": a.empty(n, sizes[-1])}, "out"
+
+
 def gather(a: Numbers, n: int, o: int) -> Iterator[tuple[Arguments, str]]:
     rows = a.rng.integers(11, size=n)
     yield {"x": a(11, o), "rows": rows, "out": a.empty(n, o)}, "out"
@@ -218,6 +231,7 @@ CASES: dict[str, Make] = {
     "layer_norm_backward": norm_backward(-1, 1),
     "mish": one("out", lambda a, n, o: {"z": 20 * a(n, o), "out": a.empty(n, o)}),
     "mish_backward": one("out", lambda a, n, o: {"dy": a(n, o), "z": 9 * a(n, o), "out": a.empty(n, o)}),
+    "mlp": mlp,
     "one_hot": one_hot,
     "pixels": pixels,
     "random_mask": random_mask,
@@ -335,6 +349,7 @@ def test_no_compiled_function_assumes_that_there_is_no_nan_or_infinity() -> None
         fused.compiled,
         fused.images,
         fused.layers,
+        fused.mlp,
         fused.optimizers,
         fused.rows,
         fused.smooth,
@@ -443,7 +458,7 @@ def test_fused_kernel_passes_nan_infinity_and_huge_numbers_on_as_its_twin_does(n
             for key, value in arguments.items():
                 if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size or np.isnan(value).all():
                     continue
-                if (name, key, n) == ("affine", "W", 1):  # where x is 0, the weights are not read
+                if (name, key, n) == ("affine", "W", 1) or (name, key) == ("mlp", "params"):  # not read where x is 0
                     continue
                 for odd in PLANTED:
                     changed = value.copy()

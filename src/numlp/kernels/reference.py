@@ -57,6 +57,23 @@ def affine_backward(
         dx *= scale
 
 
+def mlp(x: Array, params: Array, plan: Array, scratch: Array, out: Array) -> bool:
+    """y_0 = x; y_l = max(y_(l-1) W_l + b_l, 0), without the max where the plan says so; out = y_L; and return True.
+
+    A whole multilayer perceptron, for a few rows. Each row of `plan` says where W and b of a layer begin in `params`, I, O,
+    and whether to rectify. `scratch` has 4 (I + 16) numbers at least, for the largest I. An x that is not finite is left
+    alone, and False is returned.
+    """
+    if not all_finite(x.reshape(-1)):
+        return False
+    y = x
+    for W, b, i, o, rectify in plan:
+        z = y @ params[W : W + i * o].reshape(i, o) + params[b : b + o]
+        y = np.maximum(z, 0) if rectify else z
+    out[...] = y
+    return True
+
+
 # Activations: y = f(z); backward takes dy and the *output* y, and gives dz = dy * f'(z).
 
 

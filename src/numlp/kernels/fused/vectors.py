@@ -21,9 +21,7 @@ FAST = bool(llvmlite.binding.get_host_cpu_features().get("avx512f")) and llvmlit
 _BIT, _BITS, _INT, _LONG = (ir.IntType(bits) for bits in (1, LANES, 32, 64))
 _Floats, _Ints, _Mask = (ir.VectorType(kind, LANES) for kind in (ir.FloatType(), _INT, _BIT))
 _BYTES = 4  # of a number
-_ROW = _BYTES * LANES * WIDEST  # bytes of a row of a panel
 _NONE, _COUNTING = ir.Constant(_Floats, [0.0] * LANES), ir.Constant(_Ints, list(range(LANES)))
-_ROWS = ir.Constant(_Ints, [_ROW * row for row in range(LANES)])
 _address, _integer = types.uintp, types.int64
 
 Value = Any  # a number or a register, while code is written
@@ -110,24 +108,25 @@ def copy_transposed(context, source, pitch, n_rows, n_columns, scale, target, ta
 
 
 @intrinsic
-def keep_nonzeros(context, x, count, place, values, places):
+def keep_nonzeros(context, x, count, first, pitch, values, places):
     """Append those of `count` numbers at x, 16 at most, that are not zero; return how many.
 
-    For each of them `places` gets where row `place` + its lane of the panel begins, in bytes. What is written behind them,
-    up to a register, is undefined.
+    For each of them `places` gets where its row of a matrix begins, in bytes: x_0 multiplies row `first`, and the rows are
+    `pitch` numbers apart. What is written behind them, up to a register, is undefined.
     """
 
     def generate(context, b, signature, arguments):
-        x, count, place, values, places = arguments
+        x, count, first, pitch, values, places = arguments
         register = _read_masked(b, x, _below(b, count))
         mask = b.fcmp_unordered("!=", register, _NONE)  # NaN is not zero
-        rows = b.add(_ROWS, _splat(b, b.mul(b.trunc(place, _INT), ir.Constant(_INT, _ROW)), _Ints))
-        for kind, name, kept, address in ((_Floats, "f32", register, values), (_Ints, "i32", rows, places)):
+        wide = _splat(b, b.trunc(b.mul(pitch, ir.Constant(_LONG, _BYTES)), _INT), _Ints)
+        begin = b.mul(wide, b.add(_COUNTING, _splat(b, b.trunc(first, _INT), _Ints)))
+        for kind, name, kept, address in ((_Floats, "f32", register, values), (_Ints, "i32", begin, places)):
             nothing = ir.Constant(kind, ir.Undefined)
             _write(b, _call(b, f"llvm.experimental.vector.compress.v16{name}", kind, kept, mask, nothing), address)
         return b.zext(_call(b, "llvm.ctpop.i16", _BITS, b.bitcast(mask, _BITS)), _LONG)
 
-    return types.int64(_address, _integer, _integer, _address, _address), generate
+    return types.int64(_address, *[_integer] * 3, _address, _address), generate
 
 
 def _transposed(b: ir.IRBuilder, registers: Sequence[Value]) -> list[Value]:
@@ -145,14 +144,14 @@ def _transposed(b: ir.IRBuilder, registers: Sequence[Value]) -> list[Value]:
 
 
 @intrinsic
-def add_rows(context, values, places, count, panel, width, fresh, out):
-    """out = sum_k values[k] panel[places[k]], k < count, or `out` plus that unless `fresh`.
+def add_rows(context, values, places, count, W, width, fresh, out):
+    """out = sum_k values[k] x the numbers that begin at W + places[k], k < count, or `out` plus that unless `fresh`.
 
-    `width` is that of out, 1 to 128. The rows of the panel are 128 numbers apart. All sums stay in registers.
+    `width` is that of out, 1 to 128. All sums stay in registers.
     """
 
     def generate(context, b, signature, arguments):
-        values, places, count, panel, width, fresh, out = arguments
+        values, places, count, W, width, fresh, out = arguments
         registers = b.udiv(b.add(width, ir.Constant(_LONG, LANES - 1)), ir.Constant(_LONG, LANES))
         end = b.append_basic_block("end")
         cases = b.switch(registers, end)
@@ -160,7 +159,7 @@ def add_rows(context, values, places, count, panel, width, fresh, out):
             block = b.append_basic_block(f"registers_{n}")
             cases.add_case(n, block)
             b.position_at_end(block)
-            _add_rows(b, n, values, places, count, panel, width, fresh, out)
+            _add_rows(b, n, values, places, count, W, width, fresh, out)
             b.branch(end)
         b.position_at_end(end)
         return context.get_dummy_value()
@@ -169,7 +168,7 @@ def add_rows(context, values, places, count, panel, width, fresh, out):
 
 
 def _add_rows(
-    b: ir.IRBuilder, n: int, values: Value, places: Value, count: Value, panel: Value, width: Value, fresh: Value, out: Value
+    b: ir.IRBuilder, n: int, values: Value, places: Value, count: Value, W: Value, width: Value, fresh: Value, out: Value
 ) -> None:
     """Write the loop over k for sums of n registers; of the last one, `out` may have a part."""
     before, body, after = (b.append_basic_block(name) for name in ("before", "body", "after"))
@@ -194,9 +193,9 @@ def _add_rows(
 
     b.position_at_end(step)
     value = _splat(b, _read(b, _at(b, values, k), ir.FloatType()), _Floats)
-    row = b.add(panel, b.zext(_read(b, _at(b, places, k), _INT), _LONG))
-    for i, total in enumerate(sums):
-        number = _read(b, _at(b, row, ir.Constant(_LONG, LANES * i)))
+    row = b.add(W, b.zext(_read(b, _at(b, places, k), _INT), _LONG))
+    for i, (total, mask) in enumerate(zip(sums, masks, strict=True)):
+        number = _read_masked(b, _at(b, row, ir.Constant(_LONG, LANES * i)), mask)
         total.add_incoming(_call(b, "llvm.fma.v16f32", _Floats, value, number, total), step)
     k.add_incoming(b.add(k, ir.Constant(_LONG, 1)), step)
     b.branch(body)

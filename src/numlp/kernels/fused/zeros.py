@@ -106,7 +106,7 @@ def _at(address, number):
 def _list(x, count, values, places, end):
     """Append the nonzeros among `count` numbers, one for each row of a panel, and return where the list ends."""
     for i in range(0, count, LANES):
-        end += keep_nonzeros(_at(x, i), count - i, i, _at(values, end), _at(places, end))
+        end += keep_nonzeros(_at(x, i), count - i, i, _WIDE, _at(values, end), _at(places, end))
     return end
 
 
