@@ -126,7 +126,7 @@ MISUSES: dict[str, Misuse] = {
     "loss not called": Misuse(lambda s: fit(s, loss=CE), DTypeError, "fit: loss must be of type Loss, got <class 'numlp.losses.classification.SoftmaxCrossEntropy'>; call it: SoftmaxCrossEntropy()"),
     "optimizer by name": Misuse(lambda s: fit(s, optimizer="adam"), DTypeError, "fit: optimizer must be of type Optimizer, got 'adam'"),
     "callback no callback": Misuse(lambda s: fit(s, callbacks=[print]), DTypeError, "fit: callbacks must be of type Callback, got <built-in function print>"),
-    "layer without network": Misuse(lambda s: D(2, 2).forward(s.x), AttributeError, "Dense: _z must come from a network, got none; build Network([layer])"),
+    "layer without network": Misuse(lambda s: D(2, 2).forward(s.x), AttributeError, "Dense: _y must come from a network, got none; build Network([layer])"),
     "evaluate without loss": Misuse(lambda s: nl.evaluate(nl.Network([D(4, 3)]), (s.x, s.y)), ArgumentError, "evaluate: network must have a loss, got none; fit it first, or pass loss=SoftmaxCrossEntropy() to Network"),
     "probabilities of a regression": Misuse(lambda s: nl.Network([D(4, 3)], loss=nl.SquaredError()).predict_proba(s.x), ArgumentError, "Network.predict_proba: loss must be a classification loss, got SquaredError; fit the network with one, or pass loss=SoftmaxCrossEntropy() to Network"),
     "search returns nothing": Misuse(lambda s: nl.search(lambda *a, **k: None, nl.load_digits(), {"a": [1]}), DTypeError, "search: train_one must return the trained Network, got None"),

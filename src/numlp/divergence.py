@@ -22,8 +22,8 @@ def ended_finite(run: Run) -> bool:
     A gradient that is not makes the parameters so, except where its size does not count.
     """
     network = run.network
-    hidden = network.grads if run.optimizer.ignores_size else network.grads[:0]
-    return kernels.all_finite(network.params) and kernels.all_finite(hidden)
+    unseen = run.optimizer.ignores_size and not kernels.all_finite(network.grads)
+    return not unseen and kernels.all_finite(network.params)
 
 
 def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> DivergenceError:

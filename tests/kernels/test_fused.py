@@ -480,6 +480,13 @@ def test_hits_agree_wherever_an_odd_number_stands(odd: float, dtype: str) -> Non
         assert table(2)["hits"](y, labels) == reference.hits(y, labels), (column, label)
 
 
+@pytest.mark.parametrize("one_hot", [reference.one_hot, table(2)["one_hot"]], ids=["reference", "fused"])
+@pytest.mark.parametrize("labels", [[0, 4, 1], [0, 3, -1], [2**62, 0, 0]], ids=str)
+def test_one_hot_says_that_a_label_is_none_of_the_classes(labels: list[int], one_hot: Callable[..., bool]) -> None:
+    assert one_hot(np.array([0, 3, 1]), 0.1, np.empty((3, 4))) is True
+    assert one_hot(np.array(labels), 0.1, np.empty((3, 4))) is False
+
+
 @each_dtype
 @pytest.mark.parametrize("name", sorted(IN_PLACE))
 def test_fused_kernel_gives_the_same_in_the_place_of_an_input(name: str, dtype: str) -> None:

@@ -88,13 +88,13 @@ class Batches:
         for start in range(self.done * self.batch_size, len(order), self.batch_size):
             self.done += 1
             rows = order[start : start + self.batch_size]
-            n = len(rows)
-            kernels.gather(self._x, rows, self._batch[:n])
+            x, y = self._batch[: len(rows)], self._target[: len(rows)]
+            kernels.gather(self._x, rows, x)
             # mode="clip" because the default "raise" copies all of it once more; the indices are a permutation
-            np.take(self._y, rows, axis=0, out=self._target[:n], mode="clip")
+            self._y.take(rows, axis=0, out=y, mode="clip")
             if self._augment is not None:
-                self._augment(self._batch[:n], self._rng, self._batch[:n])
-            yield self._batch[:n], self._target[:n], None if self._weight is None else self._weight[rows]
+                self._augment(x, self._rng, x)
+            yield x, y, None if self._weight is None else self._weight[rows]
 
     def _order(self) -> Array:
         """Draw the order of an epoch; of a resumed one, draw it again and leave the generator as it is."""

@@ -58,19 +58,16 @@ def affine_backward(
 
 
 def mlp(x: Array, params: Array, plan: Array, scratch: Array, out: Array) -> bool:
-    """y_0 = x; y_l = max(y_(l-1) W_l + b_l, 0), without the max where the plan says so; out = y_L; and return True.
+    """y_0 = x; y_l = max(y_(l-1) W_l + b_l, 0), or without the max; out = y_L. Unless x is not finite: then only False.
 
-    A whole multilayer perceptron, for a few rows. Each row of `plan` says where W and b of a layer begin in `params`, I, O,
-    and whether to rectify. `scratch` has 4 (I + 16) numbers at least, for the largest I. An x that is not finite is left
-    alone, and False is returned.
+    A row of `plan`: where W and b begin in `params`, I, O, whether to rectify. `scratch`: 4 (I + 16) numbers, I the largest.
     """
     if not all_finite(x.reshape(-1)):
         return False
-    y = x
     for W, b, i, o, rectify in plan:
-        z = y @ params[W : W + i * o].reshape(i, o) + params[b : b + o]
-        y = np.maximum(z, 0) if rectify else z
-    out[...] = y
+        x = x @ params[W : W + i * o].reshape(i, o) + params[b : b + o]
+        x = np.maximum(x, 0) if rectify else x
+    out[...] = x
     return True
 
 
@@ -164,11 +161,15 @@ def hits(y: Array, labels: Array) -> int:
 # Losses: the loss of each row and its gradient; the mean over the rows is taken by `Loss`, in one place.
 
 
-def one_hot(labels: Array, smoothing: float, out: Array) -> None:
-    """q_nc = (1 - e) [c = labels_n] + e / C, with e = `smoothing`, C = number of columns."""
+def one_hot(labels: Array, smoothing: float, out: Array) -> bool:
+    """q_nc = (1 - e) [c = labels_n] + e / C, with e = `smoothing`, C = number of columns. Whether each label is below C."""
     n, n_classes = out.shape
-    out.fill(smoothing / n_classes)
-    out[np.arange(n), labels] = 1 - smoothing + smoothing / n_classes
+    fit = bool(labels.min() >= 0 and labels.max() < n_classes)
+    if fit:
+        out.fill(smoothing / n_classes)
+        out[np.arange(n), labels] = 1 - smoothing + smoothing / n_classes
+    return fit
+    return True
 
 
 def softmax_cross_entropy(z: Array, q: Array, losses: Array, dz: Array) -> None:

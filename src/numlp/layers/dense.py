@@ -247,7 +247,8 @@ class Dense(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""
-        self._x, z, y = x, self._z[: len(x)], self._y[: len(x)]  # z and y are one array where the activation allows it
+        self._x, y = x, self._y[: len(x)]
+        z = y if self._z is self._y else self._z[: len(x)]
         kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, _spare(self.dtype))
         if not self._rectify:
             self._f.apply(z, y)

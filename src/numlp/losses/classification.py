@@ -194,9 +194,8 @@ class ClassificationLoss(Loss):
             return q
         if target.ndim != 1:
             raise ShapeError(f"{where}: target must have shape ({n},) or {y.shape}, got {target.shape}")
-        if target.dtype.kind not in "iu" or target.min() < 0 or target.max() >= n_classes:
+        if target.dtype.kind not in "iu" or not kernels.one_hot(target, self.label_smoothing, q):
             check_labels(target, n_classes, where, "target")
-        kernels.one_hot(target, self.label_smoothing, q)
         return q
 
 

@@ -103,9 +103,23 @@ def sum_of_squares(parts, values):
     return total
 
 
+@part
+def _vanish(p, parts, values, sums):
+    """sums_p = sum_i 0 values_i over part p, to which NaN and infinity leave NaN."""
+    n, zero = values.size, values.dtype.type(0)
+    total, own = zero, values[n * p // parts : n * (p + 1) // parts]
+    for i in range(len(own)):
+        total += own[i] * zero
+    sums[p] = total
+
+
 @kernel
 def all_finite(parts, values):
-    total = values.dtype.type(0)
-    for i in range(len(values)):
-        total += values[i] * values.dtype.type(0)  # NaN and infinity leave NaN
+    if values.size <= _ALONE:
+        parts = 1
+    sums = np.empty(parts)
+    spread(_vanish, parts, (values, sums))
+    total = 0.0
+    for p in range(parts):
+        total += sums[p]
     return total == 0

@@ -44,12 +44,20 @@ def gather(parts, x, rows, out):
             out[i, j] = row[j]
 
 
+@part
+def _pixels(p, parts, x, out):
+    """Divide the columns of part p: where rows are few, a product splits the columns too."""
+    (n, o), unit = x.shape, out.dtype.type(1 / 255)
+    first, last = o * p // parts, o * (p + 1) // parts
+    for i in range(n):
+        a, b = x[i, first:last], out[i, first:last]
+        for j in range(len(a)):
+            b[j] = a[j] * unit
+
+
 @kernel
 def pixels(parts, x, out):
-    unit = out.dtype.type(1 / 255)
-    for i in range(len(x)):
-        for j in range(x.shape[1]):
-            out[i, j] = x[i, j] * unit
+    spread(_pixels, parts, (x, out))
 
 
 @kernel
@@ -72,9 +80,12 @@ def one_hot(parts, labels, smoothing, out):
     n, c = out.shape
     other, right = out.dtype.type(smoothing / c), out.dtype.type(1 - smoothing + smoothing / c)
     for i in range(n):
+        if not 0 <= labels[i] < c:
+            return False
         for j in range(c):
             out[i, j] = other
         out[i, labels[i]] = right
+    return True
 
 
 @part(flags=CAREFUL)  # in another order, the last bits of r would be lost

@@ -26,7 +26,7 @@ NUMBERS = 2 * _ENTRIES + (_DEEP + 1) * _WIDE + LANES * _DEEP  # of float32, that
 
 _SHARE = 0.58  # of nonzeros, at most, where the sums fill many registers;
 _TOO_NARROW = 24  # few sums wait for one another: no share at all is small enough at so many outputs
-_LOOK = 16  # rows that are looked at
+_LOOK = 8  # rows that are looked at
 
 
 @njit(nogil=True)
