@@ -21,7 +21,7 @@ class _Spare(threading.local):
     """What the products of a thread may use besides, by the code of a dtype; untouched pages take no memory."""
 
     def __init__(self) -> None:
-        numbers = np.empty(2**22, np.float32)
+        numbers = np.empty(2**23, np.float32)
         self.numbers: dict[str, Array] = {"f": numbers, "d": numbers.view(np.float64)}
 
 

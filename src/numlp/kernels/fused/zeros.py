@@ -20,7 +20,7 @@ from numlp.kernels.fused.vectors import FAST, LANES, WIDEST, add_rows, copy_some
 _DEEP = 4 * LANES  # rows of a panel, which is 32 kB: the lists pass through the same cache
 _WIDE = WIDEST * LANES
 _SLAB = 6 * _DEEP  # terms of the sums whose nonzeros are listed at a time
-_LISTS = 25 * LANES  # sums at a time: what they need stays in a second cache, and the panels are copied for each time
+_LISTS = 20 * LANES  # sums at a time: what they need stays in a second cache, and the panels are copied for each time
 _ENTRIES = _LISTS * _SLAB + LANES  # what is written goes on to the end of a register
 NUMBERS = 2 * _ENTRIES + (_DEEP + 1) * _WIDE + LANES * _DEEP  # of float32, that one product needs besides
 
