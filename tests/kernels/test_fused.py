@@ -389,6 +389,14 @@ def test_fused_product_agrees_with_its_twin_where_rows_or_columns_are_split(part
             assert_agree(run(table(parts)[name], arguments, outputs), expected, CLOSE[dtype], (name, number, n, o))
 
 
+@each_dtype
+def test_fused_product_agrees_with_its_twin_where_parts_are_more_than_inputs(dtype: str) -> None:
+    for number, (arguments, outputs) in enumerate(cases("affine", dtype, 300, 60)):
+        arguments["scratch"] = np.full(2**18, np.nan, dtype)
+        expected = run(reference.affine, arguments, outputs)
+        assert_agree(run(table(8)["affine"], arguments, outputs), expected, CLOSE[dtype], number)
+
+
 def sparse(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Return numbers of which one in seven is not zero."""
     return (rng.normal(size=shape) * (rng.random(shape) < 1 / 7)).astype(np.float32)

@@ -32,19 +32,16 @@ _set_threads = types.ExternalFunction("numlp_set_threads", types.void(types.int3
 _ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112  # the numbers CBLAS gives them
 
 
-def _gemm(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
-    """Write alpha op(a) op(b), m x n with k terms each; a, b and out begin at their first number."""
+def _gemm(kind, t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
+    """Write alpha op(a) op(b), m x n with k terms each; a, b and out are addresses of numbers, of the dtype of `kind`."""
 
 
 @overload(_gemm)
-def _gemm_of_dtype(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
-    gemm, number = (_sgemm, np.float32) if out.dtype == types.float32 else (_dgemm, np.float64)
+def _gemm_of_dtype(kind, t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
+    gemm, number = (_sgemm, np.float32) if kind.dtype == types.float32 else (_dgemm, np.float64)
 
-    def call(t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
-        gemm(
-            _ROW_MAJOR, t_a, t_b, m, n, k, number(alpha), a.ctypes.data, wide_a, b.ctypes.data, wide_b, number(0),
-            out.ctypes.data, wide_out,
-        )  # fmt: skip
+    def call(kind, t_a, t_b, m, n, k, alpha, a, wide_a, b, wide_b, out, wide_out):
+        gemm(_ROW_MAJOR, t_a, t_b, m, n, k, number(alpha), a, wide_a, b, wide_b, number(0), out, wide_out)
 
     return call
 
@@ -92,18 +89,19 @@ def _one_row(x, W, scale, out):
 
 
 @part
-def _add(p, parts, partial, b, rectify, out):
+def _add(p, parts, partial, n_products, b, rectify, out):
     """Add the partial products, if any, and b to the rows of out, in order, and rectify."""
-    n, zero = len(out), out.dtype.type(0)
+    (n, o), zero = out.shape, out.dtype.type(0)
     for i in range(n * p // parts, n * (p + 1) // parts):
         y = out[i]
-        for k in range(len(partial)):
+        for k in range(n_products):
+            own = partial[(k * n + i) * o : (k * n + i + 1) * o]
             if k == 0:
                 for j in range(len(y)):
-                    y[j] = partial[0, i, j]
+                    y[j] = own[j]
             else:
                 for j in range(len(y)):
-                    y[j] += partial[k, i, j]
+                    y[j] += own[j]
         if rectify:
             for j in range(len(y)):
                 z = y[j] + b[j]
@@ -119,23 +117,25 @@ _PARTIAL = 2**18  # numbers in all partial products, at most: more would not sta
 
 
 @part
-def _multiply(p, parts, x, W, scale, skip, partial, scratch, out):
-    """Make part p of s x W, or partial product p if there are such, without the zeros of x if `skip`."""
-    (n, o), wide, room = out.shape, len(W), len(scratch) // parts
-    first, last, target = 0, wide, out
+def _multiply(p, parts, x, W, scale, skip, n_products, scratch, out):
+    """Make part p of s x W, or partial product p at the beginning of `scratch`, without the zeros of x if `skip`."""
+    (n, o), wide, size = out.shape, len(W), out.itemsize
+    first, last, target = 0, wide, out.ctypes.data
     top, bottom, left, right = _tile(n, o, parts, p)
-    if len(partial):
-        first, last, target = wide * p // parts, wide * (p + 1) // parts, partial[p]
+    if n_products:
+        first, last, target = wide * p // parts, wide * (p + 1) // parts, scratch.ctypes.data + size * p * n * o
         top, bottom, left, right = 0, n, 0, o
-    if first == last or (n == 1 and right - left == o):
-        _one_row(x[0, first:last], W[first:last], scale, target.reshape(-1))
-    elif top < bottom and left < right:
-        some, terms, y = x[top:bottom, first:last], W[first:last, left:right], target[top:bottom, left:right]
+    rows, columns, k = bottom - top, right - left, last - first
+    if k == 0 or (n == 1 and columns == o):
+        _one_row(x[0, first:last], W[first:last], scale, scratch[p * n * o : (p + 1) * n * o] if n_products else out[0])
+    elif rows > 0 and columns > 0:
+        some, terms = x.ctypes.data + size * (top * wide + first), W.ctypes.data + size * (first * o + left)
+        y = target + size * (top * o + left)
         if skip:
-            multiply(some, False, terms, False, scale, y, scratch[room * p :])
+            spare = scratch.ctypes.data + size * (n_products * n * o + p * NUMBERS)
+            multiply(out, some, wide, False, terms, o, False, k, scale, y, o, rows, columns, spare)
         else:
-            (rows, columns), k = y.shape, last - first
-            _gemm(_AS_IS, _AS_IS, rows, columns, k, scale, some, wide, terms, o, y, o)
+            _gemm(out, _AS_IS, _AS_IS, rows, columns, k, scale, some, wide, terms, o, y, o)
 
 
 @kernel
@@ -145,11 +145,9 @@ def affine(parts, x, W, b, scale, rectify, out, scratch):
     if few:
         parts = 1
     n_products = parts if 1 < parts and parts * n * o <= min(_PARTIAL, len(scratch)) else 0
-    partial = scratch[: n_products * n * o].reshape(n_products, n, o)
-    rest = scratch[partial.size :]
-    skip = not few and len(rest) // parts >= NUMBERS and mostly_zeros(x, o)
-    spread(_multiply, parts, (x, W, scale, skip, partial, rest, out))
-    spread(_add, parts if n * o > _LITTLE else 1, (partial, b, rectify, out))
+    skip = not few and n_products * n * o + parts * NUMBERS <= len(scratch) and mostly_zeros(x, o)
+    spread(_multiply, parts, (x, W, scale, skip, n_products, scratch, out))
+    spread(_add, parts if n * o > _LITTLE else 1, (scratch, n_products, b, rectify, out))
     _restore(threads)
 
 
@@ -170,17 +168,21 @@ def _rectify_and_sum(p, parts, dy, y, rectify, sums):
 @part
 def _multiply_back(p, parts, x, W, scale, skip_x, skip_dy, dy, dW, dx, scratch):
     """Make part p of dW = s x^T dy and, unless it is empty, of dx = s dy W^T, without the zeros of x and dy if told so."""
-    (n, o), wide, room = dy.shape, len(W), len(scratch) // parts
+    (n, o), wide, size = dy.shape, len(W), dy.itemsize
+    z, spare = dy.ctypes.data, scratch.ctypes.data + size * p * NUMBERS
     first, last = wide * p // parts, wide * (p + 1) // parts
+    some, terms = x.ctypes.data + size * first, dW.ctypes.data + size * first * o
     if first < last and skip_x:
-        multiply(x[:, first:last], True, dy, False, scale, dW[first:last], scratch[room * p :])
+        multiply(dW, some, wide, True, z, o, False, n, scale, terms, o, last - first, o, spare)
     elif first < last:
-        _gemm(_TRANSPOSED, _AS_IS, last - first, o, n, scale, x[:, first:], wide, dy, o, dW[first:], o)
+        _gemm(dW, _TRANSPOSED, _AS_IS, last - first, o, n, scale, some, wide, z, o, terms, o)
     top, bottom, left, right = _tile(len(dx), wide, parts, p)
-    if top < bottom and left < right and skip_dy:
-        multiply(dy[top:bottom], False, W[left:right], True, scale, dx[top:bottom, left:right], scratch[room * p :])
-    elif top < bottom and left < right:
-        _gemm(_AS_IS, _TRANSPOSED, bottom - top, right - left, o, scale, dy[top:], o, W[left:], o, dx[top:, left:], wide)
+    rows, columns = bottom - top, right - left
+    z, terms, target = z + size * top * o, W.ctypes.data + size * left * o, dx.ctypes.data + size * (top * wide + left)
+    if rows > 0 and columns > 0 and skip_dy:
+        multiply(dx, z, o, False, terms, o, True, o, scale, target, wide, rows, columns, spare)
+    elif rows > 0 and columns > 0:
+        _gemm(dx, _AS_IS, _TRANSPOSED, rows, columns, o, scale, z, o, terms, o, target, wide)
 
 
 @kernel
@@ -193,7 +195,7 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     sums = np.empty((strips, len(db)), dy.dtype)
     spread(_rectify_and_sum, strips, (dy, y, rectify, sums))
     total(sums, db)
-    may_skip = not few and len(scratch) // parts >= NUMBERS
+    may_skip = not few and parts * NUMBERS <= len(scratch)
     skip_x = may_skip and mostly_zeros(x, len(db))
     skip_dy = may_skip and len(dx) > 0 and mostly_zeros(dy, dx.shape[1])
     spread(_multiply_back, parts, (x, W, scale, skip_x, skip_dy, dy, dW, dx, scratch))

@@ -56,12 +56,12 @@ def random_mask(parts, key, rate, value, mask):
 def _dropout(p, parts, x, key, rate, mask, out):
     kept, none = mask.dtype.type(1 / (1 - rate)), mask.dtype.type(0)
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
-    threshold, n = np.uint32(int(rate * 2**32)), mask.size
-    first, last = n * p // parts, n * (p + 1) // parts
-    m, z, y = mask.reshape(-1)[first:last], x.reshape(-1)[first:last], out.reshape(-1)[first:last]
-    for i in range(len(m)):
-        m[i] = kept if _hash(first, i, low, high) >= threshold else none
-        y[i] = z[i] * m[i]
+    threshold, (n, o) = np.uint32(int(rate * 2**32)), mask.shape
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        m, z, y = mask[i], x[i], out[i]
+        for j in range(len(m)):
+            m[j] = kept if _hash(i * o, j, low, high) >= threshold else none
+            y[j] = z[j] * m[j]
 
 
 @kernel
@@ -71,11 +71,11 @@ def dropout(parts, x, key, rate, mask, out):
 
 @part
 def _dropout_backward(p, parts, dy, mask):
-    n = mask.size
-    first, last = n * p // parts, n * (p + 1) // parts
-    d, m = dy.reshape(-1)[first:last], mask.reshape(-1)[first:last]
-    for i in range(len(d)):
-        d[i] *= m[i]
+    n = len(mask)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        d, m = dy[i], mask[i]
+        for j in range(len(d)):
+            d[j] *= m[j]
 
 
 @kernel

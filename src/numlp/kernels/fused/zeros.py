@@ -29,12 +29,6 @@ _TOO_NARROW = 24  # few sums wait for one another: no share at all is small enou
 _LOOK = 8  # rows that are looked at
 
 
-@njit(nogil=True)
-def pitch(x):
-    """Return how many numbers lie between the beginnings of two rows."""
-    return x.strides[0] // x.itemsize
-
-
 @njit(nogil=True, fastmath=FLAGS)
 def mostly_zeros(x, width):
     """Whether some rows of x hold so few other numbers that `width` outputs are made faster without the zeros."""
@@ -52,26 +46,23 @@ def mostly_zeros(x, width):
 _inline = njit(nogil=True, inline="always")  # of one function, which the compiler then sees once
 
 
-def multiply(x, x_transposed, W, W_transposed, scale, out, scratch):
-    """out = s op(x) op(W);  op(A) is A, or A^T if it says `transposed`. The rows of the arrays may be parts of longer ones.
+def multiply(kind, x, pitch_x, x_transposed, W, pitch_W, W_transposed, k, scale, out, pitch_out, n, o, scratch):
+    """out = s op(x) op(W);  op(A) is A, or A^T if it says `transposed`; n rows, o columns, k terms in each sum.
 
-    `scratch` has NUMBERS numbers. Only where `mostly_zeros` says so.
+    x, W, out and scratch are addresses of numbers of the dtype of `kind`; rows begin `pitch` numbers apart. `scratch` has
+    NUMBERS numbers. Only where `mostly_zeros` says so.
     """
 
 
 @overload(multiply)
-def _multiply_of_dtype(x, x_transposed, W, W_transposed, scale, out, scratch):
-    def call(x, x_transposed, W, W_transposed, scale, out, scratch):
-        _multiply(
-            x.ctypes.data, pitch(x), x_transposed, W.ctypes.data, pitch(W), W_transposed,
-            W.shape[1] if W_transposed else W.shape[0], scale, out.ctypes.data, pitch(out), len(out), out.shape[1],
-            scratch.ctypes.data,
-        )  # fmt: skip
+def _multiply_of_dtype(kind, x, pitch_x, x_transposed, W, pitch_W, W_transposed, k, scale, out, pitch_out, n, o, scratch):
+    def call(kind, x, pitch_x, x_transposed, W, pitch_W, W_transposed, k, scale, out, pitch_out, n, o, scratch):
+        _multiply(x, pitch_x, x_transposed, W, pitch_W, W_transposed, k, scale, out, pitch_out, n, o, scratch)
 
-    def nothing(x, x_transposed, W, W_transposed, scale, out, scratch):
+    def nothing(kind, x, pitch_x, x_transposed, W, pitch_W, W_transposed, k, scale, out, pitch_out, n, o, scratch):
         """Stand for what `mostly_zeros` never says."""
 
-    return call if FAST and out.dtype == types.float32 else nothing
+    return call if FAST and kind.dtype == types.float32 else nothing
 
 
 def _multiply_at(x, pitch_x, x_transposed, W, pitch_W, W_transposed, k, scale, out, pitch_out, n, o, scratch):
