@@ -171,11 +171,11 @@ def _multiply_back(p, parts, x, W, scale, skip_x, skip_dy, dy, dW, dx, scratch):
     (n, o), wide, size = dy.shape, len(W), dy.itemsize
     z, spare = dy.ctypes.data, scratch.ctypes.data + size * p * NUMBERS
     first, last = wide * p // parts, wide * (p + 1) // parts
-    some, terms = x.ctypes.data + size * first, dW.ctypes.data + size * first * o
+    some, target = x.ctypes.data + size * first, dW.ctypes.data + size * first * o
     if first < last and skip_x:
-        multiply(dW, some, wide, True, z, o, False, n, scale, terms, o, last - first, o, spare)
+        multiply(dW, some, wide, True, z, o, False, n, scale, target, o, last - first, o, spare)
     elif first < last:
-        _gemm(dW, _TRANSPOSED, _AS_IS, last - first, o, n, scale, some, wide, z, o, terms, o)
+        _gemm(dW, _TRANSPOSED, _AS_IS, last - first, o, n, scale, some, wide, z, o, target, o)
     top, bottom, left, right = _tile(len(dx), wide, parts, p)
     rows, columns = bottom - top, right - left
     z, terms, target = z + size * top * o, W.ctypes.data + size * left * o, dx.ctypes.data + size * (top * wide + left)
