@@ -87,7 +87,7 @@ def test_predictions_stay_within_the_range_of_the_target(regressor):
 
 def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
     assert 1 <= len(regressor.members_) <= 4
-    assert (len(bag.histories_), len(class_bag.histories_)) == (9, 5)
+    assert (len(bag.histories_), len(class_bag.histories_)) == (9, 9)
     assert 9 <= len(bag.members_) <= 36
     outputs = np.array(list(bag.members_.outputs(bag.columns_.matrix(Table(NEW, "test"), "test"))), np.float64)
     y, std = bag.predict(NEW, return_std=True)
@@ -142,7 +142,7 @@ def test_rows_held_out_are_not_trained_on(effort, sizes, monkeypatch):
     ("model", "effort", "members", "widths"),
     [
         (TabularClassifier, "default", 1, [256] * 3),
-        (TabularClassifier, "best", 5, [512] * 3),
+        (TabularClassifier, "best", 9, [512] * 3),
         (TabularRegressor, "best", 9, [256] * 3),
     ],
 )

@@ -34,25 +34,19 @@ FACTORS = {"*.gamma": (6.0, 6.0), "*.alpha": (0.1, 0.1), "*.b": (0.1, 0.0)}
 PERIODIC_FACTORS = (0.1, 0.1)
 
 
-class Ensemble(NamedTuple):
-    """How many networks, and the widths of their hidden layers."""
-
-    members: int
-    hidden: tuple[int, ...]
-
-
 class Plan(NamedTuple):
-    """What differs between tasks: the activation, the rate's peak, and what `effort="best"` trains."""
+    """What differs between tasks: the activation, the rate's peak, and the hidden layers of each network of "best"."""
 
     activation: str
     peak: float
-    best: Ensemble
+    hidden_of_best: tuple[int, ...]
 
 
-ONE = Ensemble(1, (256, 256, 256))
+HIDDEN = (256, 256, 256)
+MEMBERS_OF_BEST = 9
 # wider networks find more classes right; for numbers the width changes nothing (docs/results.md)
-CLASSIFICATION = Plan("selu", 0.04, best=Ensemble(5, (512, 512, 512)))
-REGRESSION = Plan("mish", 0.2, best=Ensemble(9, ONE.hidden))
+CLASSIFICATION = Plan("selu", 0.04, hidden_of_best=(512, 512, 512))
+REGRESSION = Plan("mish", 0.2, hidden_of_best=HIDDEN)
 
 
 def build(

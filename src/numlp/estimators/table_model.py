@@ -155,7 +155,7 @@ class TableModel(BaseEstimator):
         """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
         check_choice(self.effort, EFFORTS, where, "effort")
-        members = self._ensemble.members
+        members = realmlp.MEMBERS_OF_BEST if self.effort == "best" else 1
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), members, strata, rng, where)
         order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
@@ -178,10 +178,6 @@ class TableModel(BaseEstimator):
         self.members_ = Members(groups[0].network, [p for group in groups for p in group.params], exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
 
-    @property
-    def _ensemble(self) -> realmlp.Ensemble:
-        return self._plan.best if self.effort == "best" else realmlp.ONE
-
     def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
         """Return the rows that each member does not train on: a random part, or one fold each, alike in their classes."""
         share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
@@ -199,13 +195,13 @@ class TableModel(BaseEstimator):
     ) -> Members:
         """Return a network trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
         x_train, y_train = (without(array, held) for array in (x, y))
-        columns = self.columns_
+        columns, hidden = self.columns_, self._plan.hidden_of_best if self.effort == "best" else realmlp.HIDDEN
         network = realmlp.build(
             columns.width,
             columns.n_numbers,
             columns.coded,
             n_out,
-            self._ensemble.hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes,
+            hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes,
             self._plan,
             self._new_loss(),
             rng,

@@ -40,8 +40,8 @@ class TabularClassifier(ClassifierMixin, TableModel):
     Parameters
     ----------
     effort
-        "fast": 25 epochs instead of 256, more for a small table; "best": the mean of five networks, each with another fifth
-        held out (for numbers: nine, and ninths); the columns are then fitted to all rows.
+        "fast": 25 epochs instead of 256, more for a small table; "best": the mean of nine networks, each with another ninth
+        held out (for classes twice as wide); the columns are then fitted to all rows.
     categorical
         Names or indices of columns of numbers that are categories; text and truth values always are.
     hidden_layer_sizes
