@@ -101,10 +101,11 @@ def _choose_threads() -> None:
     A loop of OpenMP waits for all its threads, and wakes them in a microsecond; where one of them is kept from its CPU by
     another program, every loop waits for milliseconds. A loop of TBB ends when its work is done, whoever did it, but its
     threads fall asleep between two loops, and the parts wander between the caches: a tenth slower on free CPUs, and
-    three to eight times faster on busy ones. NUMBA_THREADING_LAYER decides otherwise.
+    three to eight times faster on busy ones. On a single CPU there is nobody to wait for, and a fork would wait for TBB's
+    threads for ever. NUMBA_THREADING_LAYER decides otherwise.
     """
     _load_tbb()
-    if "NUMBA_THREADING_LAYER" not in os.environ and not blas.cpus_are_busy():
+    if "NUMBA_THREADING_LAYER" not in os.environ and (blas.usable_cpus() == 1 or not blas.cpus_are_busy()):
         numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
