@@ -255,8 +255,8 @@ def test_outputs_of_a_few_rows_are_those_of_many(name, dtype):
     network, x = nl.Network(PERCEPTRONS[name](), rng=0, dtype=dtype), rows(20, dtype=dtype)
     network.params += 0.1
     expected = network.outputs(x)
-    for few in (x[:1], x[:8], np.asfortranarray(x[:8]), x[:16:2]):
-        wanted = expected[:16:2] if few.base is x and few.strides[0] > x.strides[0] else expected[: len(few)]
+    cases = [(x[rows], expected[rows]) for rows in (slice(1), slice(8), slice(0, 16, 2))]
+    for few, wanted in [*cases, (np.asfortranarray(x[:8]), expected[:8])]:
         np.testing.assert_allclose(network.outputs(few), wanted, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6)
 
 

@@ -22,8 +22,7 @@ def ended_finite(run: Run) -> bool:
     A gradient that is not makes the parameters so, except where its size does not count.
     """
     network = run.network
-    unseen = run.optimizer.ignores_size and not kernels.all_finite(network.grads)
-    return not unseen and kernels.all_finite(network.params)
+    return kernels.all_finite(network.params) and (not run.optimizer.ignores_size or kernels.all_finite(network.grads))
 
 
 def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> DivergenceError:

@@ -441,7 +441,7 @@ def test_fused_product_does_not_read_what_zeros_multiply_and_passes_nan_of_x_on(
     x[3, 7], W = np.nan, np.nan_to_num(W)
     out, dW, _ = both_ways(x, W, 1.0, 2**20, table(parts))
     assert np.isnan(out[3]).all() and np.isfinite(np.delete(out, 3, axis=0)).all()
-    assert np.isnan(dW[7, 1:]).any() and np.isfinite(np.delete(dW, 7, axis=0)).all()
+    assert np.isnan(dW[7]).all() and np.isfinite(np.delete(dW, 7, axis=0)).all()
     dense = rng.normal(size=(40, 300)).astype(np.float32)
     W[[0, 150, 299]] = np.nan
     assert np.isnan(both_ways(dense, W, 1.0, 2**20, table(parts))[0]).all()

@@ -78,7 +78,7 @@ def _tile(n, o, parts, p):
 
 
 @part
-def _one_row(x, W, scale, out):
+def one_row(x, W, scale, out):
     """out = scale x W, without packing W, which would take longer than the product, or reading what a zero multiplies."""
     out[:] = 0
     for i in range(len(x)):
@@ -127,7 +127,7 @@ def _multiply(p, parts, x, W, scale, skip, n_products, scratch, out):
         top, bottom, left, right = 0, n, 0, o
     rows, columns, k = bottom - top, right - left, last - first
     if k == 0 or (n == 1 and columns == o):
-        _one_row(x[0, first:last], W[first:last], scale, scratch[p * n * o : (p + 1) * n * o] if n_products else out[0])
+        one_row(x[0, first:last], W[first:last], scale, scratch[p * n * o : (p + 1) * n * o] if n_products else out[0])
     elif rows > 0 and columns > 0:
         some, terms = x.ctypes.data + size * (top * wide + first), W.ctypes.data + size * (first * o + left)
         y = target + size * (top * o + left)

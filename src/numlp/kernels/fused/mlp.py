@@ -3,48 +3,36 @@
 from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import kernel, part
-from numlp.kernels.fused.vectors import FAST, LANES, WIDEST, add_rows, keep_nonzeros
-
-
-@part
-def _is_finite(x):
-    check = x.dtype.type(0)
-    for j in range(len(x)):
-        check += x[j] * x.dtype.type(0)
-    return check == 0
+from numlp.kernels.fused.affine import one_row
+from numlp.kernels.fused.compiled import kernel, times_zero
+from numlp.kernels.fused.vectors import FAST, LANES, WIDEST, add_rows
+from numlp.kernels.fused.zeros import list_nonzeros
 
 
 def _multiply(x, W, y, scratch):
-    """y = x W without reading what a zero multiplies; W is flat. `scratch` has 2 (I + 16) numbers."""
+    """y = x W without reading what a zero multiplies. `scratch` has 2 (I + 16) numbers."""
 
 
 @overload(_multiply)
 def _multiply_of_dtype(x, W, y, scratch):
     def in_registers(x, W, y, scratch):
-        values, bytes_of_tile = scratch.ctypes.data, 4 * LANES * WIDEST
+        values, bytes_of_tile, o = scratch.ctypes.data, 4 * LANES * WIDEST, len(y)
         places = values + 4 * (len(x) + LANES)
-        count, o = 0, len(y)
-        for i in range(0, len(x), LANES):
-            count += keep_nonzeros(x.ctypes.data + 4 * i, len(x) - i, i, o, values + 4 * count, places + 4 * count)
+        count = list_nonzeros(x.ctypes.data, len(x), o, values, places, 0)
         for tile in range(-(-o // (LANES * WIDEST))):
             width = min(LANES * WIDEST, o - tile * LANES * WIDEST)
             left = bytes_of_tile * tile
             add_rows(values, places, count, W.ctypes.data + left, width, True, y.ctypes.data + left)
 
     def in_loops(x, W, y, scratch):
-        y[:] = 0
-        for i in range(len(x)):
-            if x[i] != 0:
-                for j in range(len(y)):
-                    y[j] += x[i] * W[i * len(y) + j]
+        one_row(x, W, 1.0, y)
 
     return in_registers if FAST and x.dtype == types.float32 else in_loops
 
 
 @kernel
 def mlp(parts, x, params, plan, scratch, out):
-    if not _is_finite(x.reshape(-1)):
+    if times_zero(x.reshape(-1)) != 0:
         return False
     room = len(scratch) // 4
     for n in range(len(x)):
@@ -52,7 +40,7 @@ def mlp(parts, x, params, plan, scratch, out):
         for k in range(len(plan)):
             W, b, i, o, rectify = plan[k]
             z = scratch[room * (k & 1) : room * (k & 1) + o] if k < len(plan) - 1 else out[n]
-            _multiply(y, params[W : W + i * o], z, scratch[2 * room :])
+            _multiply(y, params[W : W + i * o].reshape(i, o), z, scratch[2 * room :])
             for j in range(o):
                 z[j] += params[b + j]
                 if rectify and z[j] < 0:

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+from numba import njit
 
-from numlp.kernels.fused.compiled import kernel, part
+from numlp.kernels.fused.compiled import kernel, part, times_zero
 from numlp.kernels.fused.threads import spread
 
 _ALONE = 2**14  # numbers that one core has read before another one is awake
@@ -83,43 +84,35 @@ def add_decay(parts, grads, params, l2):
 
 
 @part
-def _squares(p, parts, values, sums):
+def _add_up(p, parts, values, square, sums):
+    """sums_p = sum_i v_i^2 over part p, or sum_i 0 v_i."""
     n, total = values.size, values.dtype.type(0)
     own = values[n * p // parts : n * (p + 1) // parts]
-    for i in range(len(own)):
-        total += own[i] * own[i]
+    if square:
+        for i in range(len(own)):
+            total += own[i] * own[i]
+    else:
+        total = times_zero(own)
     sums[p] = total
 
 
-@kernel
-def sum_of_squares(parts, values):
+@njit(nogil=True, inline="always")
+def _sum(parts, values, square):
     if values.size <= _ALONE:
         parts = 1
     sums = np.empty(parts)
-    spread(_squares, parts, (values, sums))
+    spread(_add_up, parts, (values, square, sums))
     total = 0.0
     for p in range(parts):
         total += sums[p]
     return total
 
 
-@part
-def _vanish(p, parts, values, sums):
-    """sums_p = sum_i 0 values_i over part p, to which NaN and infinity leave NaN."""
-    n, zero = values.size, values.dtype.type(0)
-    total, own = zero, values[n * p // parts : n * (p + 1) // parts]
-    for i in range(len(own)):
-        total += own[i] * zero
-    sums[p] = total
+@kernel
+def sum_of_squares(parts, values):
+    return _sum(parts, values, True)
 
 
 @kernel
 def all_finite(parts, values):
-    if values.size <= _ALONE:
-        parts = 1
-    sums = np.empty(parts)
-    spread(_vanish, parts, (values, sums))
-    total = 0.0
-    for p in range(parts):
-        total += sums[p]
-    return total == 0
+    return _sum(parts, values, False) == 0

@@ -94,10 +94,10 @@ def _at(address, number):
 
 
 @_inline
-def _list(x, count, values, places, end):
-    """Append the nonzeros among `count` numbers, one for each row of a panel, and return where the list ends."""
+def list_nonzeros(x, count, pitch, values, places, end):
+    """Append those of `count` numbers that are not zero, one for each row of a matrix, and return where the list ends."""
     for i in range(0, count, LANES):
-        end += keep_nonzeros(_at(x, i), count - i, i, _WIDE, _at(values, end), _at(places, end))
+        end += keep_nonzeros(_at(x, i), count - i, i, pitch, _at(values, end), _at(places, end))
     return end
 
 
@@ -108,7 +108,7 @@ def _list_rows(x, pitch_x, n, wide, values, places, begins):
     for deep in range(0, wide, _DEEP):
         for row in range(n):
             begins[deep // _DEEP, row] = end
-            end = _list(_at(x, row * pitch_x + deep), min(_DEEP, wide - deep), values, places, end)
+            end = list_nonzeros(_at(x, row * pitch_x + deep), min(_DEEP, wide - deep), _WIDE, values, places, end)
         begins[deep // _DEEP, n] = end
 
 
@@ -124,7 +124,7 @@ def _list_columns(x, pitch_x, n, wide, values, places, begins, square):
                 copy_transposed(corner, pitch_x, rows - row, wide - i, 1.0, _at(square, row), _DEEP)
             for column in range(min(LANES, wide - i)):
                 begins[deep // _DEEP, i + column] = end
-                end = _list(_at(square, column * _DEEP), rows, values, places, end)
+                end = list_nonzeros(_at(square, column * _DEEP), rows, _WIDE, values, places, end)
         begins[deep // _DEEP, wide] = end
 
 
