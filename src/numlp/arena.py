@@ -22,12 +22,20 @@ class Parameter(NamedTuple):
     role: Literal["weight", "bias", "state"]
 
 
-def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Return `size` zeros whose first byte lies on a 64-byte boundary."""
+def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array that begins on a 64-byte boundary; anywhere else, each register of numbers lies in two cache lines."""
     dtype = np.dtype(dtype)
-    raw = np.zeros(size * dtype.itemsize + _ALIGNMENT, np.uint8)
+    n_bytes = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
+    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size * dtype.itemsize].view(dtype)
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros, the first on a 64-byte boundary."""
+    zeros = aligned_empty(shape, dtype)
+    zeros.fill(0)
+    return zeros
 
 
 class Arena:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from numlp import blas, kernels
-from numlp.arena import Arena
+from numlp.arena import Arena, aligned_empty
 from numlp.config import from_config, to_config
 from numlp.errors import (
     ArgumentError,
@@ -98,7 +98,8 @@ class Network:
         self.capacity = 0
         self._rows = 0
         self._plan = _plan(self.layers, self.arena)
-        self._scratch = np.empty(0 if self._plan is None else 4 * (self._plan[:, 2:4].max() + 16), self.dtype)
+        n_scratch = 0 if self._plan is None else 4 * (int(self._plan[:, 2:4].max()) + 16)
+        self._scratch = aligned_empty(n_scratch, self.dtype)
         self.reserve(_CHUNK)
 
     def reserve(self, batch_size: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from numlp import kernels
+from numlp.arena import aligned_empty
 from numlp.data.augment import Augmentation
 
 Array = NDArray[Any]
@@ -69,7 +70,7 @@ class Batches:
         self.done = 0  # batches of the present epoch that were handed out
         self._begin: Mapping[str, Any] | None = None  # the generator's state when the epoch began
         self._resumed = False
-        self._batch = np.empty((rows, *x.shape[1:]), dtype)
+        self._batch = aligned_empty((rows, *x.shape[1:]), dtype)
         self._target = np.empty((rows, *y.shape[1:]), y.dtype)
 
     def __len__(self) -> int:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from numlp.activations import ACTIVATIONS
+from numlp.arena import aligned_empty
 from numlp.errors import check_choice, check_count
 from numlp.layers.dense import Layer
 
@@ -35,7 +35,7 @@ class Activation(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return y = f(x)."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import ArgumentError, DTypeError, ShapeError
 from numlp.layers.dense import Layer, bind_stack, check_stack, first_trained
 
@@ -78,9 +78,9 @@ class Average(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, a share of dy for each stack, dx if needed, and the buffers of the stacks."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._share = np.empty_like(self._y)
-        self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._share = aligned_empty(self._y.shape, self.dtype)
+        self._dx = aligned_empty((batch_size if need_dx else 0, self.n_in), self.dtype)
         for stack in self.stacks:
             for i, layer in enumerate(stack):
                 layer.reserve(batch_size, need_dx or i > first_trained(stack))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.activations import ACTIVATIONS
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_choice, check_count
 from numlp.initializers import find_initializer
 
@@ -21,7 +21,7 @@ class _Spare(threading.local):
     """What the products of a thread may use besides, by the code of a dtype; untouched pages take no memory."""
 
     def __init__(self) -> None:
-        numbers = np.empty(2**23, np.float32)
+        numbers = aligned_empty(2**23, np.float32)
         self.numbers: dict[str, Array] = {"f": numbers, "d": numbers.view(np.float64)}
 
 
@@ -241,9 +241,9 @@ class Dense(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, z where it is not y, and dx if needed."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._z = np.empty_like(self._y) if self._f.keeps_input else self._y
-        self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._z = aligned_empty(self._y.shape, self.dtype) if self._f.keeps_input else self._y
+        self._dx = aligned_empty((batch_size if need_dx else 0, self.n_in), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1) or (3)."""

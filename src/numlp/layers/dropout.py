@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.arena import aligned_empty
 from numlp.errors import check_count, check_number
 from numlp.layers.dense import Layer
 
@@ -39,8 +40,8 @@ class Dropout(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y and the mask."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._mask = np.empty_like(self._y)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._mask = aligned_empty(self._y.shape, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import ArgumentError, DTypeError, check_count
 from numlp.kernels import blocks
 from numlp.layers.dense import Layer
@@ -72,7 +72,7 @@ class Embedding(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, the codes as whole numbers, and dx if needed."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
         self._codes = np.empty((len(self.columns), batch_size), np.intp)
         self._dx = np.zeros((batch_size if need_dx else 0, self.n_in), self.dtype)  # stays 0 for codes
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.arena import aligned_empty
 from numlp.errors import check_count, check_number
 from numlp.kernels.smooth import SELU_ALPHA, SELU_SCALE
 from numlp.layers.dense import Layer
@@ -88,8 +89,8 @@ class GaussianNoise(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y and the noise."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._noise = np.empty((batch_size, self.n_out), np.float32)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._noise = aligned_empty((batch_size, self.n_out), np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""

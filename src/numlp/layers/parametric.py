@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.activations import ACTIVATIONS
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import check_choice, check_count
 from numlp.layers.dense import Layer
 
@@ -54,9 +54,9 @@ class ParametricActivation(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, f(x), and the part of dx that goes through f."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._fx = np.empty_like(self._y)
-        self._through = np.empty_like(self._y)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._fx = aligned_empty(self._y.shape, self.dtype)
+        self._through = aligned_empty(self._y.shape, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import check_count, check_number
 from numlp.layers.dense import Layer
 
@@ -84,8 +84,8 @@ class Periodic(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, and dx if needed."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._dx = np.empty((batch_size if need_dx else 0, self.n_in), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._dx = aligned_empty((batch_size if need_dx else 0, self.n_in), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""

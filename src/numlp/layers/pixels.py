@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.arena import aligned_empty
 from numlp.errors import check_count
 from numlp.layers.dense import Layer
 
@@ -34,7 +35,7 @@ class Pixels(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
 
     def accepts(self, dtype: np.dtype[Any]) -> bool:
         """Whole bytes as well as the network's own dtype."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.layers.dense import Layer, bind_stack, check_stack, first_trained
 
 Array = NDArray[Any]
@@ -58,8 +58,8 @@ class Residual(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, the copy of dy if dx is needed, and the buffers of the stack."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._dx = np.empty((batch_size if need_dx else 0, self.n_out), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._dx = aligned_empty((batch_size if need_dx else 0, self.n_out), self.dtype)
         for i, layer in enumerate(self.layers):
             layer.reserve(batch_size, need_dx=need_dx or i > self._first_trained)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import check_count, check_number
 from numlp.layers.dense import Layer
 
@@ -55,8 +55,8 @@ class LayerNorm(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y and x_hat."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._x_hat = np.empty_like(self._y)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._x_hat = aligned_empty(self._y.shape, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
@@ -107,8 +107,8 @@ class RMSNorm(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y and x_hat."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
-        self._x_hat = np.empty_like(self._y)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
+        self._x_hat = aligned_empty(self._y.shape, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.arena import Parameter
+from numlp.arena import Parameter, aligned_empty
 from numlp.errors import check_count
 from numlp.layers.dense import Layer
 
@@ -47,7 +47,7 @@ class Scale(Layer):
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y."""
         super().reserve(batch_size, need_dx)
-        self._y = np.empty((batch_size, self.n_out), self.dtype)
+        self._y = aligned_empty((batch_size, self.n_out), self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.arena import aligned_empty
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -74,7 +75,7 @@ class Loss:
     def __call__(self, y: Array, target: Array, weight: Array | None = None) -> tuple[float, Array]:
         """Return (L, dL/dy) for outputs y (N, C), targets as `prepare` gives them, and weights (N,) >= 0 of the rows."""
         if self._dy.shape[0] < len(y) or self._dy.shape[1:] != y.shape[1:] or self._dy.dtype != y.dtype:
-            self._dy, self._losses = np.empty_like(y, order="C"), np.empty(len(y), y.dtype)
+            self._dy, self._losses = aligned_empty(y.shape, y.dtype), np.empty(len(y), y.dtype)
         dy, losses = self._dy[: len(y)], self._losses[: len(y)]
         target = np.asarray(target)
         weight = self._rows(y, target, weight, losses, dy)
@@ -186,7 +187,7 @@ class ClassificationLoss(Loss):
                 f"{where}: y has {n} rows, target has {len(target) if target.ndim else 'none'}; they must be equal"
             )
         if self._q.shape[0] < n or self._q.shape[1] != n_classes or self._q.dtype != y.dtype:
-            self._q = np.empty_like(y, order="C")
+            self._q = aligned_empty(y.shape, y.dtype)
         q = self._q[:n]
         if target.ndim == 2 and target.shape == y.shape:
             np.multiply(target, 1 - self.label_smoothing, out=q)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numlp import kernels
+from numlp.arena import aligned_empty, aligned_zeros
 from numlp.errors import ArgumentError, check_number
 from numlp.optimizers.parts import Array, Factors, check_factors, merged, named_parts, norm
 from numlp.schedules import Constant, Schedule
@@ -84,10 +85,10 @@ class Optimizer:
         self._segments(params.size, params.size if n_weights is None else n_weights, slices)
         self.n_steps, self.scale = 0, 1.0
         self._total_steps = total_steps
-        self._scratch = [np.empty_like(params) for _ in range(self.n_scratch)]
-        self._clipped = np.empty_like(params if self.clip_norm or self.clip_value else params[:0])
+        self._scratch = [aligned_empty(params.shape, params.dtype) for _ in range(self.n_scratch)]
+        self._clipped = aligned_empty(params.shape if self.clip_norm or self.clip_value else 0, params.dtype)
         for name in self.state_names:
-            setattr(self, name, np.zeros_like(params))
+            setattr(self, name, aligned_zeros(params.shape, params.dtype))
 
     def step(self, params: Array, grads: Array) -> None:
         """Update `params` in place, equations (1) to (4). Without `start`, all parameters count as weights."""
