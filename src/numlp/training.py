@@ -123,9 +123,12 @@ def fit(
     others = {"loss": loss, "augment": augment, **data}
     restore = resumption(run, batches, listeners, writer, resume, others, "any" if deterministic else n_threads or sensible)
 
-    def notify(event: str) -> None:
-        for listener in listeners:
-            getattr(listener, event)(run)
+    heard = _heard(listeners)
+
+    def notify(event: str) -> bool:
+        for tell in heard[event]:
+            tell(run)
+        return bool(heard[event])
 
     notify("on_fit_begin")
     optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
@@ -138,13 +141,22 @@ def fit(
         kernels.threads(sensible, n_threads, deterministic),
         progress_bar(epochs * len(batches), "training", progress, unit="step", initial=run.step) as bar,
     ):
-        listeners[:0] = [ProgressBar(bar)] if bar is not None else []
+        heard = _heard(listeners if bar is None else [ProgressBar(bar), *listeners])
         _train(run, batches, loss, notify, validation)
     notify("on_fit_end")
     if not network.is_finite():
         raise diverged(run)
     run.history.interrupted = run.signum is not None  # it may have come after the last step
     return run.history
+
+
+def _heard(listeners: Sequence[Callback]) -> dict[str, list[Callable[[Run], None]]]:
+    """Return for each event what its listeners do; those that do nothing are left out."""
+    heard: dict[str, list[Callable[[Run], None]]] = {}
+    for event in (name for name in vars(Callback) if name.startswith("on_")):
+        tells = [getattr(listener, event) for listener in listeners]
+        heard[event] = [tell for tell in tells if getattr(tell, "__func__", tell) is not getattr(Callback, event)]
+    return heard
 
 
 def _monitors(loss: Loss, validation: Data | None) -> tuple[str, ...]:
@@ -179,7 +191,7 @@ def _batches(
     return batches
 
 
-def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
+def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], bool], validation: Data | None) -> None:
     """Train until the last epoch, or until something has stopped it."""
     if isinstance(run.optimizer, LBFGS):
         _minimize(run, *next(iter(batches)), loss, notify, validation)
@@ -189,7 +201,7 @@ def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None]
         _end_epoch(run, notify)
 
 
-def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], None], validation: Data | None) -> None:
+def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], bool], validation: Data | None) -> None:
     """Go once through the batches, or the rest of them, and append one record."""
     network, optimizer = run.network, run.optimizer
     if not run.is_within_epoch:
@@ -207,24 +219,25 @@ def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str],
             run.add(value * mass, mass, right, _mass(y, weight))
             network.backward(dy)
             notify("on_gradients")
-            optimizer.step(network.params, network.grads)
+            finite = optimizer.step(network.params, network.grads)
             run.end_step()
-            notify("on_step")
-            if not ended_finite(run):
+            if notify("on_step") or optimizer.ignores_size:  # a listener may have changed anything
+                finite = ended_finite(run)
+            if not finite:
                 raise diverged(run)
             if run.is_ending:
                 break
         _record(run, notify, validation)
 
 
-def _end_epoch(run: Run, notify: Callable[[str], None]) -> None:
+def _end_epoch(run: Run, notify: Callable[[str], bool]) -> None:
     """Tell the listeners of an epoch's record; what they have made of the network must be finite too."""
     notify("on_epoch")
     if not run.network.is_finite():
         raise diverged(run)
 
 
-def _record(run: Run, notify: Callable[[str], None], validation: Data | None) -> None:
+def _record(run: Run, notify: Callable[[str], bool], validation: Data | None) -> None:
     """Append the figures of an epoch."""
     notify("on_validation")
     record = {"epoch": run.epoch, "loss": run.loss}
@@ -243,7 +256,7 @@ def _minimize(
     target: Array,
     weight: Array | None,
     loss: Loss,
-    notify: Callable[[str], None],
+    notify: Callable[[str], bool],
     validation: Data | None,
 ) -> None:
     """Train by L-BFGS on all rows: an iteration is an epoch of one step, and has one record."""

@@ -5,13 +5,21 @@ or of the parameters, and expect C-contiguous arrays of one dtype; `out` may be 
 O columns out. Nothing is checked here: the checks stand at the door. `fused` has faster twins of some of them.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numlp.kernels.images import distort as distort
+from numlp.kernels.optimizers import adam as adam
+from numlp.kernels.optimizers import add_decay as add_decay
+from numlp.kernels.optimizers import all_finite as all_finite
+from numlp.kernels.optimizers import running_mean as running_mean
+from numlp.kernels.optimizers import running_square as running_square
+from numlp.kernels.optimizers import sgd as sgd
+from numlp.kernels.optimizers import sgd_momentum as sgd_momentum
+from numlp.kernels.optimizers import shrink as shrink
+from numlp.kernels.optimizers import sum_of_squares as sum_of_squares
 from numlp.kernels.smooth import BLOCK as _BLOCK
 from numlp.kernels.smooth import blend as blend
 from numlp.kernels.smooth import blend_backward as blend_backward
@@ -203,6 +211,12 @@ def squared_error(y: Array, target: Array, losses: Array, dy: Array) -> None:
     losses *= 0.5
 
 
+def mean_loss(losses: Array, dy: Array) -> float:
+    """L = sum_n l_n / N, dL/dy = dy / N, in the place of dy."""
+    dy /= len(dy)
+    return float(np.add.reduce(losses, dtype=np.float64)) / len(dy)
+
+
 # Layers without a matrix product.
 
 
@@ -319,82 +333,3 @@ def layer_norm_backward(
     x_hat *= along
     dy -= x_hat
     dy *= inverse
-
-
-# Optimizers: flat arrays, updated in place; `scratch` is as long as the parameters.
-
-
-def sgd(params: Array, grads: Array, learning_rate: float, scratch: Array) -> None:
-    """p <- p - lr g."""
-    np.multiply(grads, learning_rate, out=scratch)
-    params -= scratch
-
-
-def sgd_momentum(
-    params: Array, grads: Array, velocity: Array, learning_rate: float, momentum: float, nesterov: bool, scratch: Array
-) -> None:
-    """v <- mu v + g; p <- p - lr v, or p <- p - lr (g + mu v) with Nesterov's look-ahead."""
-    velocity *= momentum
-    velocity += grads
-    if nesterov:
-        np.multiply(velocity, momentum, out=scratch)
-        scratch += grads
-        scratch *= learning_rate
-    else:
-        np.multiply(velocity, learning_rate, out=scratch)
-    params -= scratch
-
-
-def running_mean(mean: Array, values: Array, decay: float, scratch: Array) -> None:
-    """m <- b m + (1 - b) x."""
-    np.subtract(values, mean, out=scratch)
-    scratch *= 1 - decay
-    mean += scratch
-
-
-def running_square(mean: Array, values: Array, decay: float, scratch: Array) -> None:
-    """v <- b v + (1 - b) x^2."""
-    np.multiply(values, values, out=scratch)
-    scratch -= mean
-    scratch *= 1 - decay
-    mean += scratch
-
-
-def adam(
-    params: Array, grads: Array, m: Array, v: Array, step: int, learning_rate: float,
-    beta1: float, beta2: float, epsilon: float, scratch: Array,
-) -> None:  # fmt: skip
-    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + e).
-
-    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) undo the start at zero; t = `step` counts from 1.
-    """
-    running_mean(m, grads, beta1, scratch)
-    running_square(v, grads, beta2, scratch)
-    np.sqrt(v, out=scratch)
-    scratch *= 1 / math.sqrt(1 - beta2**step)
-    scratch += epsilon
-    np.divide(m, scratch, out=scratch)
-    scratch *= learning_rate / (1 - beta1**step)
-    params -= scratch
-
-
-def shrink(params: Array, factor: float) -> None:
-    """p <- factor p: decoupled weight decay."""
-    params *= factor
-
-
-def add_decay(grads: Array, params: Array, l2: float) -> None:
-    """g <- g + l2 p: the gradient of l2 / 2 sum p^2."""
-    for start in range(0, len(params), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        grads[part] += l2 * params[part]
-
-
-def sum_of_squares(values: Array) -> float:
-    """s = sum_i x_i^2: of gradients for their norm, of weights for their penalty."""
-    return float(np.dot(values, values))
-
-
-def all_finite(values: Array) -> bool:
-    """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
-    return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())  # the first needs no array

@@ -82,8 +82,7 @@ class Loss:
         self.last = y, target, weight
         if weight is None:
             self.total_weight = float(len(y))
-            dy /= len(y)
-            return float(np.add.reduce(losses, dtype=np.float64)) / len(y), dy
+            return kernels.mean_loss(losses, dy), dy
         share = self._share(weight, len(y))
         dy *= share[:, None].astype(y.dtype)
         return float(share @ losses), dy

@@ -62,9 +62,9 @@ class Adam(Optimizer):
         self.beta2 = check_number(beta2, where, "beta2", low=0, below=1)
         self.epsilon = check_number(epsilon, where, "epsilon", above=0)
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (m, v), (change,) = state, scratch
-        kernels.adam(params, grads, m, v, self.n_steps, rate, self.beta1, self.beta2, self.epsilon, change)
+        return kernels.adam(params, grads, m, v, self.n_steps, rate, self.beta1, self.beta2, self.epsilon, change)
 
 
 class AMSGrad(Adam):
@@ -96,7 +96,7 @@ class AMSGrad(Adam):
     v_max: Array
     state_names = ("m", "v", "v_max")
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (m, v, v_max), (change,) = state, scratch
         kernels.running_mean(m, grads, self.beta1, change)
         kernels.running_square(v, grads, self.beta2, change)
@@ -104,6 +104,7 @@ class AMSGrad(Adam):
         _quotient(m, v_max, 1 - self.beta2**self.n_steps, self.epsilon, change)
         change *= rate / (1 - self.beta1**self.n_steps)
         params -= change
+        return kernels.all_finite(params)
 
 
 class AdamW(Adam):
@@ -212,7 +213,7 @@ class NAdam(AdamW):
         before = self._product if self.n_steps > 1 else 1.0
         self._product = before * self._mu(self.n_steps)
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (m, v), (change, other) = state, scratch
         kernels.running_mean(m, grads, self.beta1, change)
         kernels.running_square(v, grads, self.beta2, change)
@@ -223,6 +224,7 @@ class NAdam(AdamW):
         _quotient(other, v, 1 - self.beta2**self.n_steps, self.epsilon, change)
         change *= rate
         params -= change
+        return kernels.all_finite(params)
 
 
 class RAdam(AdamW):
@@ -280,7 +282,7 @@ class RAdam(AdamW):
             return 0.0
         return math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (m, v), (change,) = state, scratch
         kernels.running_mean(m, grads, self.beta1, change)
         kernels.running_square(v, grads, self.beta2, change)
@@ -291,6 +293,7 @@ class RAdam(AdamW):
         else:
             np.multiply(m, rate / (1 - self.beta1**self.n_steps), out=change)
         params -= change
+        return kernels.all_finite(params)
 
 
 def _quotient(m: Array, v: Array, correction: float, epsilon: float, out: Array) -> None:

@@ -65,7 +65,7 @@ class RMSprop(Optimizer):
         self.centered = centered
         self.state_names = ("v", *(["mean"] if centered else []), *(["buffer"] if momentum else []))
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         v, *rest = state
         (change,) = scratch
         kernels.running_square(v, grads, self.alpha, change)
@@ -88,6 +88,7 @@ class RMSprop(Optimizer):
         else:
             change *= rate
         params -= change
+        return kernels.all_finite(params)
 
 
 class Adagrad(Optimizer):
@@ -130,7 +131,7 @@ class Adagrad(Optimizer):
         super().__init__(learning_rate, factors, clip_norm, clip_value)
         self.epsilon = check_number(epsilon, "Adagrad", "epsilon", above=0)
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (total,), (change,) = state, scratch
         np.multiply(grads, grads, out=change)
         total += change
@@ -139,6 +140,7 @@ class Adagrad(Optimizer):
         np.divide(grads, change, out=change)
         change *= rate
         params -= change
+        return kernels.all_finite(params)
 
 
 class Adadelta(Optimizer):
@@ -190,7 +192,7 @@ class Adadelta(Optimizer):
         self.rho = check_number(rho, "Adadelta", "rho", low=0, below=1)
         self.epsilon = check_number(epsilon, "Adadelta", "epsilon", above=0)
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (v, u), (change, other) = state, scratch
         kernels.running_square(v, grads, self.rho, change)
         np.add(u, self.epsilon, out=change)
@@ -201,3 +203,4 @@ class Adadelta(Optimizer):
         kernels.running_square(u, change, self.rho, other)
         change *= rate
         params -= change
+        return kernels.all_finite(params)

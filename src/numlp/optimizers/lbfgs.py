@@ -51,7 +51,7 @@ class LBFGS(Optimizer):
         self.tolerance = check_number(tolerance, "LBFGS", "tolerance", low=0)
         self.rate = 1.0
 
-    def step(self, params: Array, grads: Array) -> None:
+    def step(self, params: Array, grads: Array) -> bool:
         """Refuse: one gradient is not enough for a line search."""
         raise ArgumentError(
             "LBFGS.step: the loss must be known at several points, got one gradient; use fit(..., batch_size=None)"

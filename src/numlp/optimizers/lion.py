@@ -65,7 +65,7 @@ class Lion(Optimizer):
         """Only the sign counts."""
         return True
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (m,), (change,) = state, scratch
         np.subtract(grads, m, out=change)
         change *= 1 - self.beta1
@@ -74,3 +74,4 @@ class Lion(Optimizer):
         change *= rate
         params -= change
         kernels.running_mean(m, grads, self.beta2, change)
+        return kernels.all_finite(params)

@@ -90,8 +90,11 @@ class Optimizer:
         for name in self.state_names:
             setattr(self, name, aligned_zeros(params.shape, params.dtype))
 
-    def step(self, params: Array, grads: Array) -> None:
-        """Update `params` in place, equations (1) to (4). Without `start`, all parameters count as weights."""
+    def step(self, params: Array, grads: Array) -> bool:
+        """Update `params` in place, equations (1) to (4), and return whether all of them are finite numbers.
+
+        Without `start`, all parameters count as weights.
+        """
         if not self._scratch or self._scratch[0].shape != params.shape or self._scratch[0].dtype != params.dtype:
             self.start(params)
         rate, decay = self._now(self._schedule) * self.scale, self._now(self.weight_decay)
@@ -101,9 +104,11 @@ class Optimizer:
         grads = self._clip(grads) if self.clip_norm or self.clip_value else grads
         for part, factor in self._decays if decay else ():
             kernels.shrink(params[part], 1 - rate * factor * decay)
+        finite = True
         for part, factor in self._rates:
             state = [getattr(self, name)[part] for name in self.state_names]
-            self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])
+            finite &= self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])
+        return finite
 
     @property
     def ignores_size(self) -> bool:
@@ -127,8 +132,8 @@ class Optimizer:
         for name in self.number_names:
             setattr(self, name, type(getattr(self, name))(state[name]))
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
-        """Apply the rule to a part of the parameters; `state` in the order of `state_names`."""
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
+        """Apply the rule to a part of the parameters, and return whether all are finite; `state` as `state_names`."""
         raise NotImplementedError
 
     def _advance(self) -> None:
@@ -213,8 +218,7 @@ class SGD(Optimizer):
             raise ArgumentError("SGD: momentum must be above 0 with nesterov, got 0; give for example momentum=0.9")
         self.state_names = ("velocity",) if momentum else ()
 
-    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> None:
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         if self.momentum:
-            kernels.sgd_momentum(params, grads, state[0], rate, self.momentum, self.nesterov, scratch[0])
-        else:
-            kernels.sgd(params, grads, rate, scratch[0])
+            return kernels.sgd_momentum(params, grads, state[0], rate, self.momentum, self.nesterov, scratch[0])
+        return kernels.sgd(params, grads, rate, scratch[0])

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import kernel, part, total
+from numlp.kernels.fused.compiled import LITTLE, kernel, part, total
 from numlp.kernels.fused.products import find_products
 from numlp.kernels.fused.threads import spread
 from numlp.kernels.fused.zeros import NUMBERS, mostly_zeros, multiply
@@ -111,8 +111,7 @@ def _add(p, parts, partial, n_products, b, rectify, out):
                 y[j] += b[j]
 
 
-# what one core has done before another one is awake: weights read, products of numbers made, numbers read and written
-_ALONE, _FEW, _LITTLE = 2**18, 2**16, 2**13
+_ALONE, _FEW = 2**18, 2**16  # weights that one core has read, products it has made, before another one is awake
 _PARTIAL = 2**18  # numbers in all partial products, at most: more would not stay in the caches until they are added
 
 
@@ -147,7 +146,7 @@ def affine(parts, x, W, b, scale, rectify, out, scratch):
     n_products = parts if 1 < parts and parts * n * o <= min(_PARTIAL, len(scratch)) else 0
     skip = not few and n_products * n * o + parts * NUMBERS <= len(scratch) and mostly_zeros(x, o)
     spread(_multiply, parts, (x, W, scale, skip, n_products, scratch, out))
-    spread(_add, parts if n * o > _LITTLE else 1, (scratch, n_products, b, rectify, out))
+    spread(_add, parts if n * o > LITTLE else 1, (scratch, n_products, b, rectify, out))
     _restore(threads)
 
 
@@ -191,7 +190,7 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     few = len(dy) * W.size <= _FEW
     if few:
         parts = 1
-    strips = parts if dy.size > _LITTLE else 1
+    strips = parts if dy.size > LITTLE else 1
     sums = np.empty((strips, len(db)), dy.dtype)
     spread(_rectify_and_sum, strips, (dy, y, rectify, sums))
     total(sums, db)

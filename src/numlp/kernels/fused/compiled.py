@@ -13,6 +13,8 @@ from numba import njit
 CAREFUL = {"contract", "nsz"}
 FLAGS = {*CAREFUL, "reassoc"}  # sums in any order, or they do not vectorize
 
+LITTLE = 2**13  # numbers that one core has read and written before another one is awake
+
 KERNELS: dict[str, Callable[..., Any]] = {}
 
 

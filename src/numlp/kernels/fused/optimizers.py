@@ -21,48 +21,79 @@ def _add_times(p, parts, values, factor, out):
         y[i] += factor * x[i]
 
 
-@kernel
-def sgd(parts, params, grads, learning_rate, scratch):
-    spread(_add_times, parts, (grads, params.dtype.type(-learning_rate), params))
+# Where a step passes over the parameters anyway, it also sums 0 w over each part, in `scratch`: NaN if a w is not finite.
 
 
 @part
-def _sgd_momentum(p, parts, params, grads, velocity, rate, mu, nesterov):
-    n = params.size
+def _sums_are_zero(sums, parts):
+    for p in range(parts):
+        if sums[p] != 0:
+            return False
+    return True
+
+
+@part
+def _sgd(p, parts, params, grads, rate, sums):
+    n, total, zero = params.size, params.dtype.type(0), params.dtype.type(0)
+    first, last = n * p // parts, n * (p + 1) // parts
+    w, g = params[first:last], grads[first:last]
+    for i in range(len(w)):
+        w[i] -= rate * g[i]
+        total += zero * w[i]
+    sums[p] = total
+
+
+@kernel
+def sgd(parts, params, grads, learning_rate, scratch):
+    parts = min(parts, params.size)
+    spread(_sgd, parts, (params, grads, params.dtype.type(learning_rate), scratch))
+    return _sums_are_zero(scratch, parts)
+
+
+@part
+def _sgd_momentum(p, parts, params, grads, velocity, rate, mu, nesterov, sums):
+    n, total, zero = params.size, params.dtype.type(0), params.dtype.type(0)
     first, last = n * p // parts, n * (p + 1) // parts
     w, g, v = params[first:last], grads[first:last], velocity[first:last]
     if nesterov:
         for i in range(len(w)):
             v[i] = mu * v[i] + g[i]
             w[i] -= rate * (g[i] + mu * v[i])
+            total += zero * w[i]
     else:
         for i in range(len(w)):
             v[i] = mu * v[i] + g[i]
             w[i] -= rate * v[i]
+            total += zero * w[i]
+    sums[p] = total
 
 
 @kernel
 def sgd_momentum(parts, params, grads, velocity, learning_rate, momentum, nesterov, scratch):
-    t = params.dtype.type
-    spread(_sgd_momentum, parts, (params, grads, velocity, t(learning_rate), t(momentum), nesterov))
+    t, parts = params.dtype.type, min(parts, params.size)
+    spread(_sgd_momentum, parts, (params, grads, velocity, t(learning_rate), t(momentum), nesterov, scratch))
+    return _sums_are_zero(scratch, parts)
 
 
 @part
-def _adam(p, parts, params, grads, m, v, rate, root, keep1, keep2, e):
-    n = params.size
+def _adam(p, parts, params, grads, m, v, rate, root, keep1, keep2, e, sums):
+    n, total, zero = params.size, params.dtype.type(0), params.dtype.type(0)
     first, last = n * p // parts, n * (p + 1) // parts
     w, g, mean, square = params[first:last], grads[first:last], m[first:last], v[first:last]
     for i in range(len(w)):
         mean[i] += keep1 * (g[i] - mean[i])
         square[i] += keep2 * (g[i] * g[i] - square[i])
         w[i] -= rate * mean[i] / (np.sqrt(square[i]) * root + e)
+        total += zero * w[i]
+    sums[p] = total
 
 
 @kernel
 def adam(parts, params, grads, m, v, step, learning_rate, beta1, beta2, epsilon, scratch):
-    t = params.dtype.type
+    t, parts = params.dtype.type, min(parts, params.size)
     rate, root = t(learning_rate / (1 - beta1**step)), t(1 / math.sqrt(1 - beta2**step))
-    spread(_adam, parts, (params, grads, m, v, rate, root, t(1 - beta1), t(1 - beta2), t(epsilon)))
+    spread(_adam, parts, (params, grads, m, v, rate, root, t(1 - beta1), t(1 - beta2), t(epsilon), scratch))
+    return _sums_are_zero(scratch, parts)
 
 
 @part

@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from numlp.kernels.fused.compiled import CAREFUL, kernel, part
+from numlp.kernels.fused.compiled import CAREFUL, LITTLE, kernel, part
 from numlp.kernels.fused.threads import spread
 
 
@@ -136,3 +136,36 @@ def softmax_cross_entropy(parts, z, q, losses, dz):
         losses[i] = math.log(total) - losses[i]
         for j in range(c):
             dz[i, j] = dz[i, j] / total - q[i, j]
+
+
+@part
+def _squared_error(p, parts, y, target, losses, dy):
+    (n, c), half = y.shape, y.dtype.type(0.5)
+    for i in range(n * p // parts, n * (p + 1) // parts):
+        total = y.dtype.type(0)
+        for j in range(c):
+            dy[i, j] = y[i, j] - target[i, j]
+            total += dy[i, j] * dy[i, j]
+        losses[i] = half * total
+
+
+@kernel
+def squared_error(parts, y, target, losses, dy):
+    spread(_squared_error, parts if y.size > LITTLE else 1, (y, target, losses, dy))
+
+
+@part
+def _divide(p, parts, dy, n):
+    flat = dy.reshape(-1)
+    own = flat[flat.size * p // parts : flat.size * (p + 1) // parts]
+    for i in range(len(own)):
+        own[i] /= n
+
+
+@kernel
+def mean_loss(parts, losses, dy):
+    n, total = len(dy), 0.0
+    spread(_divide, parts if dy.size > LITTLE else 1, (dy, dy.dtype.type(n)))
+    for i in range(n):
+        total += losses[i]
+    return total / n
