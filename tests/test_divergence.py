@@ -208,6 +208,13 @@ def test_first_layer_that_is_not_finite_is_named_with_step_and_epoch() -> None:
     )
 
 
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"LBFGS"}))
+def test_optimizer_tells_of_its_step_by_itself_where_nobody_listens(name: str) -> None:
+    poison = Poison("on_gradients", put(lambda net: net.grads, np.nan))
+    with pytest.raises(DivergenceError, match="at epoch 2, step 4, "):
+        nl.fit(network(), (X, Y), optimizer=OPTIMIZERS[name](), epochs=3, batch_size=8, callbacks=[poison])
+
+
 def test_gradient_is_found_where_the_optimizer_would_hide_it() -> None:
     class Steep(nl.SquaredError):
         """A loss whose dz is finite and whose x^T dz is not."""

@@ -122,14 +122,7 @@ def fit(
     sensible = network.sensible_threads(batches.batch_size)
     others = {"loss": loss, "augment": augment, **data}
     restore = resumption(run, batches, listeners, writer, resume, others, "any" if deterministic else n_threads or sensible)
-
-    heard = _heard(listeners)
-
-    def notify(event: str) -> bool:
-        for tell in heard[event]:
-            tell(run)
-        return bool(heard[event])
-
+    notify = _teller(run, listeners)
     notify("on_fit_begin")
     optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
     network.loss, network.metrics = loss, {}
@@ -141,7 +134,7 @@ def fit(
         kernels.threads(sensible, n_threads, deterministic),
         progress_bar(epochs * len(batches), "training", progress, unit="step", initial=run.step) as bar,
     ):
-        heard = _heard(listeners if bar is None else [ProgressBar(bar), *listeners])
+        notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
         _train(run, batches, loss, notify, validation)
     notify("on_fit_end")
     if not network.is_finite():
@@ -150,13 +143,19 @@ def fit(
     return run.history
 
 
-def _heard(listeners: Sequence[Callback]) -> dict[str, list[Callable[[Run], None]]]:
-    """Return for each event what its listeners do; those that do nothing are left out."""
+def _teller(run: Run, listeners: Sequence[Callback]) -> Callable[[str], bool]:
+    """Return what tells an event to those listeners that do something then, and returns whether there are any."""
     heard: dict[str, list[Callable[[Run], None]]] = {}
     for event in (name for name in vars(Callback) if name.startswith("on_")):
         tells = [getattr(listener, event) for listener in listeners]
         heard[event] = [tell for tell in tells if getattr(tell, "__func__", tell) is not getattr(Callback, event)]
-    return heard
+
+    def notify(event: str) -> bool:
+        for tell in heard[event]:
+            tell(run)
+        return bool(heard[event])
+
+    return notify
 
 
 def _monitors(loss: Loss, validation: Data | None) -> tuple[str, ...]:

@@ -229,6 +229,7 @@ CASES: dict[str, Make] = {
     "hits": hits,
     "layer_norm": norm,
     "layer_norm_backward": norm_backward(-1, 1),
+    "mean_loss": one("dy", lambda a, n, o: {"losses": a(n), "dy": a(n, o)}),
     "mish": one("out", lambda a, n, o: {"z": 20 * a(n, o), "out": a.empty(n, o)}),
     "mish_backward": one("out", lambda a, n, o: {"dy": a(n, o), "z": 9 * a(n, o), "out": a.empty(n, o)}),
     "mlp": mlp,
@@ -243,6 +244,9 @@ CASES: dict[str, Make] = {
     "sgd_momentum": sgd_momentum,
     "shrink": one("params", lambda a, n, o: {"params": a(n * o), "factor": 0.9}),
     "softmax_cross_entropy": softmax_cross_entropy,
+    "squared_error": one(
+        "losses dy", lambda a, n, o: {"y": a(n, o), "target": a(n, o), "losses": a.empty(n), "dy": a.empty(n, o)}
+    ),
     "sum_of_squares": one("", lambda a, n, o: {"values": a(n * o)}),
     "waves": waves,
     "waves_backward": waves_backward,

@@ -5,21 +5,22 @@ or of the parameters, and expect C-contiguous arrays of one dtype; `out` may be 
 O columns out. Nothing is checked here: the checks stand at the door. `fused` has faster twins of some of them.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numlp.kernels.images import distort as distort
-from numlp.kernels.optimizers import adam as adam
-from numlp.kernels.optimizers import add_decay as add_decay
-from numlp.kernels.optimizers import all_finite as all_finite
-from numlp.kernels.optimizers import running_mean as running_mean
-from numlp.kernels.optimizers import running_square as running_square
-from numlp.kernels.optimizers import sgd as sgd
-from numlp.kernels.optimizers import sgd_momentum as sgd_momentum
-from numlp.kernels.optimizers import shrink as shrink
-from numlp.kernels.optimizers import sum_of_squares as sum_of_squares
+from numlp.kernels.layers import batch_norm as batch_norm
+from numlp.kernels.layers import batch_norm_backward as batch_norm_backward
+from numlp.kernels.layers import dropout as dropout
+from numlp.kernels.layers import dropout_backward as dropout_backward
+from numlp.kernels.layers import layer_norm as layer_norm
+from numlp.kernels.layers import layer_norm_backward as layer_norm_backward
+from numlp.kernels.layers import random_mask as random_mask
+from numlp.kernels.layers import standardize as standardize
+from numlp.kernels.layers import standardize_backward as standardize_backward
 from numlp.kernels.smooth import BLOCK as _BLOCK
 from numlp.kernels.smooth import blend as blend
 from numlp.kernels.smooth import blend_backward as blend_backward
@@ -217,119 +218,83 @@ def mean_loss(losses: Array, dy: Array) -> float:
     return float(np.add.reduce(losses, dtype=np.float64)) / len(dy)
 
 
-# Layers without a matrix product.
+# Optimizers: flat arrays, updated in place; `scratch` is as long as the parameters. A step returns whether all are finite.
 
 
-def random_mask(key: int | np.integer[Any], rate: float, value: float, mask: Array) -> None:
-    """mask_i = value with probability 1 - rate, else 0, by a hash of the place i and the 64 bits of `key`.
+def sgd(params: Array, grads: Array, learning_rate: float, scratch: Array) -> bool:
+    """p <- p - lr g."""
+    np.multiply(grads, learning_rate, out=scratch)
+    params -= scratch
+    return all_finite(params)
 
-        h_i = f(f(i + key mod 2^32) + key div 2^32) mod 2^32,  mask_i = value [h_i >= floor(rate 2^32)]
 
-    f is the finalizer of MurmurHash3 (Appleby 2011). A number depends on its place alone, so that any part of the mask
-    can be made by anybody, in any order.
+def sgd_momentum(
+    params: Array, grads: Array, velocity: Array, learning_rate: float, momentum: float, nesterov: bool, scratch: Array
+) -> bool:
+    """v <- mu v + g; p <- p - lr v, or p <- p - lr (g + mu v) with Nesterov's look-ahead."""
+    velocity *= momentum
+    velocity += grads
+    if nesterov:
+        np.multiply(velocity, momentum, out=scratch)
+        scratch += grads
+        scratch *= learning_rate
+    else:
+        np.multiply(velocity, learning_rate, out=scratch)
+    params -= scratch
+    return all_finite(params)
+
+
+def running_mean(mean: Array, values: Array, decay: float, scratch: Array) -> None:
+    """m <- b m + (1 - b) x."""
+    np.subtract(values, mean, out=scratch)
+    scratch *= 1 - decay
+    mean += scratch
+
+
+def running_square(mean: Array, values: Array, decay: float, scratch: Array) -> None:
+    """v <- b v + (1 - b) x^2."""
+    np.multiply(values, values, out=scratch)
+    scratch -= mean
+    scratch *= 1 - decay
+    mean += scratch
+
+
+def adam(
+    params: Array, grads: Array, m: Array, v: Array, step: int, learning_rate: float,
+    beta1: float, beta2: float, epsilon: float, scratch: Array,
+) -> bool:  # fmt: skip
+    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + e).
+
+    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) undo the start at zero; t = `step` counts from 1.
     """
-    flat, threshold = mask.reshape(-1), np.uint32(int(rate * 2**32))
-    size = _BLOCK // 3  # of the integers there are three temporaries, one of them twice as wide
-    low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
-    for start in range(0, flat.size, size):
-        h = np.arange(start, min(start + size, flat.size)).astype(np.uint32)
-        for part in (low, high):
-            h += part
-            h ^= h >> np.uint32(16)
-            h *= np.uint32(0x85EBCA6B)
-            h ^= h >> np.uint32(13)
-            h *= np.uint32(0xC2B2AE35)
-            h ^= h >> np.uint32(16)
-        np.multiply(h >= threshold, flat.dtype.type(value), out=flat[start : start + size])
+    running_mean(m, grads, beta1, scratch)
+    running_square(v, grads, beta2, scratch)
+    np.sqrt(v, out=scratch)
+    scratch *= 1 / math.sqrt(1 - beta2**step)
+    scratch += epsilon
+    np.divide(m, scratch, out=scratch)
+    scratch *= learning_rate / (1 - beta1**step)
+    params -= scratch
+    return all_finite(params)
 
 
-def dropout(x: Array, key: int | np.integer[Any], rate: float, mask: Array, out: Array) -> None:
-    """mask is random, 1 / (1 - rate) or 0, and y = x * mask: inverted dropout, so that the mean of y is x."""
-    random_mask(key, rate, 1 / (1 - rate), mask)
-    np.multiply(x, mask, out=out)
+def shrink(params: Array, factor: float) -> None:
+    """p <- factor p: decoupled weight decay."""
+    params *= factor
 
 
-def dropout_backward(dy: Array, mask: Array) -> None:
-    """dx = dy * mask, in the place of dy."""
-    dy *= mask
+def add_decay(grads: Array, params: Array, l2: float) -> None:
+    """g <- g + l2 p: the gradient of l2 / 2 sum p^2."""
+    for start in range(0, len(params), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        grads[part] += l2 * params[part]
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, epsilon: float, x_hat: Array, out: Array) -> tuple[Array, Array, Array]:
-    """Return the batch's (mean, biased variance, 1 / sqrt(variance + e)) and write x_hat and y.
-
-    x_hat = (x - mean) / sqrt(variance + e),  y = gamma x_hat + beta, column by column.
-    """
-    mean = x.mean(axis=0)
-    np.subtract(x, mean, out=x_hat)
-    variance = np.einsum("no,no->o", x_hat, x_hat) / len(x)
-    inverse = 1 / np.sqrt(variance + epsilon)
-    x_hat *= inverse
-    np.multiply(x_hat, gamma, out=out)
-    out += beta
-    return mean, variance, inverse
+def sum_of_squares(values: Array) -> float:
+    """s = sum_i x_i^2: of gradients for their norm, of weights for their penalty."""
+    return float(np.dot(values, values))
 
 
-def batch_norm_backward(
-    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, need_dx: bool
-) -> None:
-    """dbeta = sum_n dy, dgamma = sum_n dy x_hat, dx = gamma inverse (dy - dbeta / N - x_hat dgamma / N).
-
-    The two means stand for the way of dx through the batch's mean and variance. dx takes the place of dy, if it is
-    wanted. Overwrites `x_hat`.
-    """
-    n = len(dy)
-    np.einsum("no,no->o", dy, x_hat, out=dgamma)
-    dy.sum(axis=0, out=dbeta)
-    if need_dx:
-        x_hat *= dgamma / n
-        dy -= x_hat
-        dy -= dbeta / n
-        dy *= gamma * inverse
-
-
-def standardize(x: Array, mean: Array, inverse: Array, gamma: Array, beta: Array, x_hat: Array, out: Array) -> None:
-    """x_hat = (x - mean) inverse,  y = gamma x_hat + beta, column by column: batch norm with given values."""
-    np.subtract(x, mean, out=x_hat)
-    x_hat *= inverse
-    np.multiply(x_hat, gamma, out=out)
-    out += beta
-
-
-def standardize_backward(
-    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, need_dx: bool
-) -> None:
-    """dbeta = sum_n dy, dgamma = sum_n dy x_hat, dx = gamma inverse dy in the place of dy, if it is wanted."""
-    np.einsum("no,no->o", dy, x_hat, out=dgamma)
-    dy.sum(axis=0, out=dbeta)
-    if need_dx:
-        dy *= gamma * inverse
-
-
-def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float, x_hat: Array, out: Array) -> Array:
-    """x_hat = (x - mean) / sqrt(variance + e), row by row,  y = gamma x_hat + beta. Return 1 / sqrt(variance + e) (N, 1)."""
-    np.subtract(x, x.mean(axis=1, keepdims=True), out=x_hat)
-    variance = np.einsum("no,no->n", x_hat, x_hat)[:, None] / x.shape[1]
-    inverse = 1 / np.sqrt(variance + epsilon)
-    x_hat *= inverse
-    np.multiply(x_hat, gamma, out=out)
-    out += beta
-    return inverse
-
-
-def layer_norm_backward(
-    dy: Array, x_hat: Array, gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, need_dx: bool
-) -> None:
-    """dbeta = sum_n dy, dgamma = sum_n dy x_hat; dx = inverse (g - mean_o g - x_hat mean_o (g x_hat)), g = gamma dy.
-
-    dx takes the place of dy, if it is wanted. Overwrites `x_hat`.
-    """
-    np.einsum("no,no->o", dy, x_hat, out=dgamma)
-    dy.sum(axis=0, out=dbeta)
-    if not need_dx:
-        return
-    dy *= gamma
-    along = np.einsum("no,no->n", dy, x_hat)[:, None] / dy.shape[1]
-    dy -= dy.mean(axis=1, keepdims=True)
-    x_hat *= along
-    dy -= x_hat
-    dy *= inverse
+def all_finite(values: Array) -> bool:
+    """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
+    return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())  # the first needs no array
