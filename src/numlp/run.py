@@ -1,6 +1,5 @@
 """What a training is at each moment: its network, its history, its place, and whether it goes on."""
 
-import operator
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,10 +83,10 @@ class Run:
         self.good, self.good_at = self.network.snapshot(), f"after epoch {self.epoch}"
         self.epoch, self.totals, self.started = self.epoch + 1, (0.0,) * 4, time.perf_counter()
 
-    def add(self, *figures: float) -> None:
+    def add(self, loss: float, mass: float, right: float, rows: float) -> None:
         """Add to `totals`, and take the means anew."""
-        self.totals = tuple(map(operator.add, self.totals, figures))
-        loss, mass, right, rows = self.totals
+        before = self.totals
+        self.totals = loss, mass, right, rows = before[0] + loss, before[1] + mass, before[2] + right, before[3] + rows
         self.loss, self.accuracy = loss / (mass or 1), right / (rows or 1) if "accuracy" in self.monitors else None
 
     def end_step(self) -> None:

@@ -12,6 +12,8 @@ from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
 
+_BYTE = np.dtype(np.uint8)
+
 
 class Pixels(Layer):
     """Pixel values to [0, 1]: whole numbers 0..255 are divided by 255, floating point numbers are already there.
@@ -39,11 +41,11 @@ class Pixels(Layer):
 
     def accepts(self, dtype: np.dtype[Any]) -> bool:
         """Whole bytes as well as the network's own dtype."""
-        return dtype == np.uint8 or super().accepts(dtype)
+        return dtype == _BYTE or super().accepts(dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
-        if x.dtype != np.uint8:
+        if x.dtype != _BYTE:
             return x
         y = self._y[: len(x)]
         kernels.pixels(x, y)
