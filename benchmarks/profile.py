@@ -1,7 +1,8 @@
-"""Where the time of a training step goes: `python -m benchmarks.profile [WORK] [--lines]`.
+"""Where the time of a training step goes: `python -m benchmarks.profile [WORK] [--lines | --first]`.
 
 Without --lines, each part of a step in a run of `fit`: its own time, without that of the parts it calls. With --lines,
-each line of numlp that a step runs, by line_profiler (extra `bench`); measuring costs about a microsecond a line.
+each line of numlp that a step runs, by line_profiler (extra `bench`); measuring costs about a microsecond a line. With
+--first, what is compiled in the first step of the default recipe of MNIST where nothing has been compiled before.
 """
 
 import argparse
@@ -73,9 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [work.name for work in WORKS]
     options.add_argument("work", nargs="?", choices=names, default="mnist-300-adam", metavar="WORK", help=", ".join(names))
     options.add_argument("--lines", action="store_true", help="line by line")
+    options.add_argument("--first", action="store_true", help="what the first step of the default recipe compiles")
     options.add_argument("--epochs", type=int, default=3, help="measured, after one to warm up")
     options.add_argument("--data-dir", default=os.environ.get("NUMLP_DATA"), help="folder with the MNIST files")
     chosen = options.parse_args(arguments)
+    if chosen.first:
+        by_kernel()
+        return 0
     work = next(work for work in WORKS if work.name == chosen.work)
     with tempfile.TemporaryDirectory() as folder:
         from benchmarks.data import prepare
@@ -131,6 +136,35 @@ def by_part(work: Work, folder: str, epochs: int) -> None:
         ["part", "us", "%"],
         [[label, f"{s / clock.steps * 1e6:.1f}", f"{100 * s / clock.seconds:.1f}"] for label, s in table],
     )
+
+
+def by_kernel() -> None:
+    """Print the seconds that compiling takes in a first step, kernel by kernel, and how many of them are LLVM's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        from numba.core import event
+
+        from benchmarks.peers.with_numlp import first_step
+
+        with event.install_recorder("numba:run_pass") as passes, event.install_recorder("numba:llvm_lock") as llvm:
+            seconds = first_step({})["seconds"]
+    kernels = outermost(passes.buffer, lambda data: data["name"].partition("[")[2].rstrip("]"))
+    table = sorted(kernels.items(), key=lambda item: -item[1])
+    table += [("the rest", seconds - sum(kernels.values())), ("all", seconds)]
+    table += outermost(llvm.buffer, lambda data: "of it LLVM").items()
+    print_table(["compiled", "s", "%"], [[name, f"{s:.2f}", f"{100 * s / seconds:.1f}"] for name, s in table])
+
+
+def outermost(recorded: Sequence[tuple[float, Any]], label: Callable[[Any], str]) -> dict[str, float]:
+    """Return by label the seconds from start to end of events that are not inside another one."""
+    seconds: dict[str, float] = {}
+    n_open, began = 0, 0.0
+    for now, event in recorded:
+        began = began if n_open else now
+        n_open += 1 if event.is_start else -1
+        if not n_open:
+            seconds[label(event.data)] = seconds.get(label(event.data), 0.0) + now - began
+    return seconds
 
 
 def by_line(work: Work, folder: str, epochs: int) -> None:

@@ -95,7 +95,6 @@ class Network:
             layer.bind(values, gradients, self.rng, self.dtype)
         # nobody reads the gradient of what comes before the first layer with parameters
         self.first_trained = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
-        self._way_back = self.layers[self.first_trained :][::-1]
         self.capacity = 0
         self._rows = 0
         self._plan = _plan(self.layers, self.arena)
@@ -147,7 +146,7 @@ class Network:
         if dy.dtype != self.dtype:
             raise DTypeError(f"Network.backward: dy must have dtype {self.dtype}, got {dy.dtype}")
         gradient: Array | None = np.ascontiguousarray(dy)
-        for layer in self._way_back:
+        for layer in reversed(self.layers[self.first_trained :]):
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
         if self.l2:

@@ -229,7 +229,7 @@ CASES: dict[str, Make] = {
     "hits": hits,
     "layer_norm": norm,
     "layer_norm_backward": norm_backward(-1, 1),
-    "mean_loss": one("dy", lambda a, n, o: {"losses": a(n), "dy": a(n, o)}),
+    "mean_loss": one("dy", lambda a, n, o: {"losses": a(n), "dy": a(n * o)}),
     "mish": one("out", lambda a, n, o: {"z": 20 * a(n, o), "out": a.empty(n, o)}),
     "mish_backward": one("out", lambda a, n, o: {"dy": a(n, o), "z": 9 * a(n, o), "out": a.empty(n, o)}),
     "mlp": mlp,

@@ -213,9 +213,9 @@ def squared_error(y: Array, target: Array, losses: Array, dy: Array) -> None:
 
 
 def mean_loss(losses: Array, dy: Array) -> float:
-    """L = sum_n l_n / N, dL/dy = dy / N, in the place of dy."""
-    dy /= len(dy)
-    return float(np.add.reduce(losses, dtype=np.float64)) / len(dy)
+    """L = sum_n l_n / N, dL/dy = dy / N, in the place of dy, which is flat."""
+    dy /= len(losses)
+    return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
 
 
 # Optimizers: flat arrays, updated in place; `scratch` is as long as the parameters. A step returns whether all are finite.

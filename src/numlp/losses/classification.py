@@ -82,7 +82,7 @@ class Loss:
         self.last = y, target, weight
         if weight is None:
             self.total_weight = float(len(y))
-            return kernels.mean_loss(losses, dy), dy
+            return kernels.mean_loss(losses, dy.reshape(-1)), dy
         share = self._share(weight, len(y))
         dy *= share[:, None].astype(y.dtype)
         return float(share @ losses), dy

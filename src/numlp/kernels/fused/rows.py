@@ -156,15 +156,14 @@ def squared_error(parts, y, target, losses, dy):
 
 @part
 def _divide(p, parts, dy, n):
-    flat = dy.reshape(-1)
-    own = flat[flat.size * p // parts : flat.size * (p + 1) // parts]
+    own = dy[dy.size * p // parts : dy.size * (p + 1) // parts]
     for i in range(len(own)):
         own[i] /= n
 
 
 @kernel
 def mean_loss(parts, losses, dy):
-    n, total = len(dy), 0.0
+    n, total = len(losses), 0.0
     spread(_divide, parts if dy.size > LITTLE else 1, (dy, dy.dtype.type(n)))
     for i in range(n):
         total += losses[i]
