@@ -154,17 +154,11 @@ def squared_error(parts, y, target, losses, dy):
     spread(_squared_error, parts if y.size > LITTLE else 1, (y, target, losses, dy))
 
 
-@part
-def _divide(p, parts, dy, n):
-    own = dy[dy.size * p // parts : dy.size * (p + 1) // parts]
-    for i in range(len(own)):
-        own[i] /= n
-
-
 @kernel
 def mean_loss(parts, losses, dy):
-    n, total = len(losses), 0.0
-    spread(_divide, parts if dy.size > LITTLE else 1, (dy, dy.dtype.type(n)))
+    n, divisor, total = len(losses), dy.dtype.type(len(losses)), 0.0
     for i in range(n):
         total += losses[i]
+    for i in range(len(dy)):
+        dy[i] /= divisor
     return total / n
