@@ -37,6 +37,7 @@ class Adam(Optimizer):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.Adam(0.1).step(p, np.array([2.0]))
+    True
     >>> p.round(6).tolist()
     [0.9]
     """
@@ -89,6 +90,7 @@ class AMSGrad(Adam):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.AMSGrad(0.1).step(p, np.array([2.0]))
+    True
     >>> p.round(6).tolist()
     [0.9]
     """
@@ -131,6 +133,7 @@ class AdamW(Adam):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.AdamW(0.1, weight_decay=0.5).step(p, np.array([0.0]))
+    True
     >>> p.tolist()
     [0.95]
     """
@@ -181,6 +184,7 @@ class NAdam(AdamW):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.NAdam(0.1).step(p, np.array([2.0]))
+    True
     >>> p.round(4).tolist()
     [0.8944]
     """
@@ -255,6 +259,7 @@ class RAdam(AdamW):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.RAdam(0.1).step(p, np.array([2.0]))  # equation (4)
+    True
     >>> p.round(6).tolist()
     [0.8]
     """

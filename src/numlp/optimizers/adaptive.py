@@ -42,6 +42,7 @@ class RMSprop(Optimizer):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.RMSprop(0.01).step(p, np.array([2.0]))
+    True
     >>> p.round(6).tolist()
     [0.9]
     """
@@ -112,6 +113,7 @@ class Adagrad(Optimizer):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.Adagrad(0.1).step(p, np.array([2.0]))
+    True
     >>> p.round(6).tolist()
     [0.9]
     """
@@ -169,6 +171,7 @@ class Adadelta(Optimizer):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.Adadelta().step(p, np.array([2.0]))
+    True
     >>> p.round(6).tolist()
     [0.996838]
     """

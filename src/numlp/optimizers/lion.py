@@ -37,6 +37,7 @@ class Lion(Optimizer):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0, 1.0])
     >>> nl.Lion(0.1).step(p, np.array([2.0, -0.001]))
+    True
     >>> p.tolist()
     [0.9, 1.1]
     """

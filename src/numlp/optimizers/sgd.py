@@ -195,6 +195,7 @@ class SGD(Optimizer):
     >>> import numpy as np, numlp as nl
     >>> p = np.array([1.0])
     >>> nl.SGD(0.1).step(p, np.array([2.0]))
+    True
     >>> p.tolist()
     [0.8]
     """
