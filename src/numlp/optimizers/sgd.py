@@ -29,7 +29,7 @@ class Optimizer:
     there is one, is one flat array as long as the parameters for each of `state_names`. `scale` multiplies lr and is 1
     after `start`; `ReduceOnPlateau` changes it.
 
-    A subclass names its state and states its rule in `_update`.
+    A subclass names its state and states its rule in `_update`, which returns whether the parameters are finite after it.
 
     Source  Pascanu, Mikolov, Bengio 2013, algorithm 1, for (2); Loshchilov, Hutter 2019 for (3).
 
