@@ -190,10 +190,11 @@ def affine_backward(parts, x, y, W, scale, rectify, dy, dW, db, dx, scratch):
     few = len(dy) * W.size <= _FEW
     if few:
         parts = 1
-    strips = parts if dy.size > LITTLE else 1
-    sums = np.empty((strips, len(db)), dy.dtype)
+    strips = parts if dy.size > LITTLE and parts * len(db) <= len(scratch) else 1
+    sums = (db if strips == 1 else scratch[: strips * len(db)]).reshape((strips, len(db)))
     spread(_rectify_and_sum, strips, (dy, y, rectify, sums))
-    total(sums, db)
+    if strips > 1:
+        total(sums, db)
     may_skip = not few and parts * NUMBERS <= len(scratch)
     skip_x = may_skip and mostly_zeros(x, len(db))
     skip_dy = may_skip and len(dx) > 0 and mostly_zeros(dy, dx.shape[1])

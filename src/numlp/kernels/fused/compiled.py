@@ -26,14 +26,17 @@ def part(function: Callable[..., Any] | None = None, *, flags: Set[str] = FLAGS)
     return njit(nogil=True, error_model="numpy", fastmath=set(flags), **options)(function)
 
 
-def kernel(function: Callable[..., Any] | None = None, *, flags: Set[str] = FLAGS) -> Callable[..., Any]:
+def kernel(
+    function: Callable[..., Any] | None = None, *, flags: Set[str] = FLAGS, allocates: bool = False
+) -> Callable[..., Any]:
     """Compile at the first call, for the types of that call; the machine code is kept on disk.
 
-    What takes a few microseconds is not worth the waking of threads: such a kernel ignores its `parts`.
+    What takes a few microseconds is not worth the waking of threads: such a kernel ignores its `parts`. One that makes no
+    array needs nobody to count references to those it is given: a third of a call.
     """
     if function is None:
-        return partial(kernel, flags=flags)
-    compile_with = partial(njit, nogil=True, error_model="numpy", fastmath=set(flags))
+        return partial(kernel, flags=flags, allocates=allocates)
+    compile_with = partial(njit, nogil=True, error_model="numpy", fastmath=set(flags), _nrt=allocates)
     KERNELS[function.__name__] = cached(compile_with, function)
     return KERNELS[function.__name__]
 

@@ -43,7 +43,7 @@ def _distort(p, parts, x, matrix, control, row_weights, column_weights, margins,
 
 
 # no flags: a fused multiply-add ("contract") or another order of a sum would round pixels differently from the twin
-@kernel(flags=set())
+@kernel(flags=set(), allocates=True)
 def distort(parts, x, matrix, control, row_weights, column_weights, out):
     height, width = row_weights.shape[1], column_weights.shape[1]
     # a margin of zeros, one pixel before and two after: a point held within [-1, H] has its four pixels inside

@@ -113,7 +113,7 @@ def _normalize(p, parts, x_hat, inverse, gamma, beta, out):
             out[i, j] = x_hat[i, j] * gamma[j] + beta[j]
 
 
-@kernel
+@kernel(allocates=True)
 def batch_norm(parts, x, gamma, beta, epsilon, x_hat, out):
     n, sums = len(x), np.empty((parts, x.shape[1]), x.dtype)
     mean, variance, inverse = np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
@@ -147,7 +147,7 @@ def _batch_norm_dx(p, parts, dy, x_hat, gamma, inverse, dgamma, dbeta):
             dy[i, j] = gamma[j] * inverse[j] * d
 
 
-@kernel
+@kernel(allocates=True)
 def batch_norm_backward(parts, dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx):
     sums, products = np.empty((parts, len(gamma)), dy.dtype), np.empty((parts, len(gamma)), dy.dtype)
     spread(_sum_products, parts, (dy, x_hat, sums, products))
@@ -176,7 +176,7 @@ def _layer_norm(p, parts, x, gamma, beta, epsilon, x_hat, inverse, out):
             y[j] = hat[j] * gamma[j] + beta[j]
 
 
-@kernel
+@kernel(allocates=True)
 def layer_norm(parts, x, gamma, beta, epsilon, x_hat, out):
     inverse = np.empty((len(x), 1), x.dtype)
     spread(_layer_norm, parts, (x, gamma, beta, epsilon, x_hat, inverse, out))
@@ -202,7 +202,7 @@ def _layer_norm_backward(p, parts, dy, x_hat, gamma, inverse, sums, products):
             d[j] = inverse[i, 0] * (d[j] - plain * share - hat[j] * inner * share)
 
 
-@kernel
+@kernel(allocates=True)
 def layer_norm_backward(parts, dy, x_hat, gamma, inverse, dgamma, dbeta, need_dx):
     sums, products = np.empty((parts, len(gamma)), dy.dtype), np.empty((parts, len(gamma)), dy.dtype)
     spread(_layer_norm_backward, parts, (dy, x_hat, gamma, inverse, sums, products))

@@ -139,11 +139,11 @@ def _sum(parts, values, square):
     return total
 
 
-@kernel
+@kernel(allocates=True)
 def sum_of_squares(parts, values):
     return _sum(parts, values, True)
 
 
-@kernel
+@kernel(allocates=True)
 def all_finite(parts, values):
     return _sum(parts, values, False) == 0

@@ -104,7 +104,7 @@ def _blend_backward(p, parts, dy, x, fx, alpha, through, sums):
             dy[i, j] = d * (one - alpha[j])
 
 
-@kernel
+@kernel(allocates=True)
 def blend_backward(parts, dy, x, fx, alpha, through, dalpha):
     sums = np.empty((parts, x.shape[1]), x.dtype)
     spread(_blend_backward, parts, (dy, x, fx, alpha, through, sums))
@@ -179,7 +179,7 @@ def _waves(p, parts, x, w, b, V, c, turns, out):
             rest[j] = x[row, n_waved + j]
 
 
-@kernel
+@kernel(allocates=True)
 def waves(parts, x, w, b, V, c, out):
     turns = np.empty((parts, w.shape[1]), x.dtype)
     spread(_waves, parts, (x, w, b, V, c, turns, out))
@@ -224,7 +224,7 @@ def _waves_backward(p, parts, dy, x, w, b, V, dw, db, dV, dc, dx, turns, slopes)
                 dx[row, i] = turn * s + d[n_out]
 
 
-@kernel
+@kernel(allocates=True)
 def waves_backward(parts, dy, x, w, b, V, dw, db, dV, dc, dx):
     turns, slopes = np.empty((parts, w.shape[1]), x.dtype), np.empty((parts, w.shape[1]), x.dtype)
     spread(_waves_backward, parts, (dy, x, w, b, V, dw, db, dV, dc, dx, turns, slopes))
