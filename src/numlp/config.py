@@ -20,18 +20,17 @@ def to_config(part: Any) -> dict[str, Any]:
     """
     config: dict[str, Any] = {"type": type(part).__name__}
     for name in inspect.signature(type(part)).parameters:
-        value = getattr(part, name)
-        value = value.item() if isinstance(value, np.generic) else value
-        config[name] = _plain(value)
+        config[name] = _plain(getattr(part, name))
     return config
 
 
 def _plain(value: Any) -> Any:
     """Return one argument in JSON's types; a mapping becomes a list of pairs, which keeps their order in any file."""
+    value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, int | float | str):
         return value
     if isinstance(value, Mapping):
-        return [[key, _plain(item)] for key, item in value.items()]
+        return [[_plain(key), _plain(item)] for key, item in value.items()]
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else to_config(value)
 
 
