@@ -249,3 +249,11 @@ def test_standardize_backward_equals_the_formulas_with_and_without_dx(rng):
         np.testing.assert_allclose(dgamma, sums[0], rtol=1e-12)
         np.testing.assert_allclose(dbeta, sums[1], rtol=1e-12)
     np.testing.assert_allclose(dy, expected, rtol=1e-13)
+
+
+def test_look_for_nan_minds_neither_huge_nor_tiny_numbers() -> None:
+    with np.errstate(all="raise"):
+        for values in (1e-30, 1e30, 3e38):
+            assert reference.all_finite(np.full(9, values, np.float32))
+        for value in (np.nan, np.inf, -np.inf):
+            assert not reference.all_finite(np.array([1, value, 2], np.float32))

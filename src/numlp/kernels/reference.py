@@ -295,6 +295,7 @@ def sum_of_squares(values: Array) -> float:
     return float(np.dot(values, values))
 
 
+@np.errstate(over="ignore", under="ignore")
 def all_finite(values: Array) -> bool:
     """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
     return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())  # the first needs no array
