@@ -289,6 +289,16 @@ def _torch_periodic(torch: Any, x: Any, v: Options, training: bool, columns: Any
     return torch.cat([torch.cat([outputs, x[:, :I, None]], 2).flatten(1), x[:, I:]], 1)
 
 
+def _torch_piecewise_linear(torch: Any, x: Any, v: Options, training: bool, knots: Any, size: int = 3) -> Any:
+    outputs, first = [], 0
+    for i, own in enumerate(knots):  # the encoding of the paper: how far x has come through each bin, times the bin's rise
+        q, V = torch.tensor(own, dtype=x.dtype), v["V"][first : first + len(own)]
+        encoded = torch.clamp((x[:, i, None] - q[:-1]) / (q[1:] - q[:-1]), 0, 1)
+        outputs += [V[0] + encoded @ (V[1:] - V[:-1]), x[:, i, None]]
+        first += len(own)
+    return torch.cat([*outputs, x[:, len(knots) :]], 1)
+
+
 # what stands inside a Residual, by the name of the case
 STACKS: dict[str, tuple[tuple[str, Options], ...]] = {
     "dense": (("Dense", {"activation": "gelu"}), ("Dense", {"activation": "identity"})),
@@ -511,6 +521,15 @@ LAYER_CASES = {
         backward=lambda dy, x, v, **options: naive.periodic_backward(dy, x, v["w"], v["b"], v["V"]),
         oracle=_torch_periodic,
         options=({}, {"columns": 1, "waves": 5, "size": 1, "sigma": 1 / 3}),
+    ),
+    "PiecewiseLinear": LayerCase(
+        forward=lambda x, v, training, knots, size=3: naive.piecewise_linear(x, v["V"], knots),
+        backward=lambda dy, x, v, knots, size=3: naive.piecewise_linear_backward(dy, x, v["V"], knots),
+        oracle=_torch_piecewise_linear,
+        options=({"knots": ((-1.0, -0.25, 0.5, 1.0),)}, {"knots": ((0.0, 1.0),), "size": 1}),
+        margin=lambda x, v, knots, size=3: min(
+            float(np.abs(x[:, i, None] - np.array(own)).min()) for i, own in enumerate(knots)
+        ),
     ),
     "Embedding": LayerCase(
         forward=lambda x, v, training, columns: naive.embedding(x, _tables(v, columns)),

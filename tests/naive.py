@@ -518,6 +518,54 @@ def periodic_backward(dy: Array, x: Array, w: Array, b: Array, V: Array) -> dict
     return found
 
 
+def hat(x: float, knots: Sequence[float], j: int) -> float:
+    """Return the function that is 1 at knot j, 0 at the others, straight between them and constant outside."""
+    last = len(knots) - 1
+    if j > 0 and knots[j - 1] <= x < knots[j]:
+        return (x - knots[j - 1]) / (knots[j] - knots[j - 1])
+    if j < last and knots[j] <= x < knots[j + 1]:
+        return (knots[j + 1] - x) / (knots[j + 1] - knots[j])
+    return float((j == 0 and x < knots[0]) or (j == last and x >= knots[-1]))
+
+
+def hat_slope(x: float, knots: Sequence[float], j: int) -> float:
+    """Return its derivative, at a knot that of what lies above."""
+    if j > 0 and knots[j - 1] <= x < knots[j]:
+        return 1 / (knots[j] - knots[j - 1])
+    return -1 / (knots[j + 1] - knots[j]) if j < len(knots) - 1 and knots[j] <= x < knots[j + 1] else 0.0
+
+
+def piecewise_linear(x: Array, V: Array, knots: Sequence[Sequence[float]]) -> Array:
+    """y = (sum_j V_jd hat_j(x) for each d, x) for each column with knots, then the other columns."""
+    y = []
+    for numbers in x.astype(np.float64).tolist():
+        row: list[float] = []
+        first = 0
+        for value, own in zip(numbers, knots, strict=False):
+            hats = [hat(value, own, j) for j in range(len(own))]
+            row += [math.fsum(V[first + j, d] * h for j, h in enumerate(hats)) for d in range(V.shape[1])]
+            row.append(value)
+            first += len(own)
+        y.append([*row, *numbers[len(knots) :]])
+    return np.array(y)
+
+
+def piecewise_linear_backward(dy: Array, x: Array, V: Array, knots: Sequence[Sequence[float]]) -> dict[str, Array]:
+    """The chain rule for each knot by itself."""
+    dx, dV, size = np.zeros(x.shape), np.zeros(V.shape), V.shape[1]
+    for n in range(len(x)):
+        first = 0
+        for i, own in enumerate(knots):
+            start, value = i * (size + 1), float(x[n, i])
+            for j, d in np.ndindex(len(own), size):
+                dV[first + j, d] += dy[n, start + d] * hat(value, own, j)
+                dx[n, i] += dy[n, start + d] * V[first + j, d] * hat_slope(value, own, j)
+            dx[n, i] += dy[n, start + size]
+            first += len(own)
+        dx[n, len(knots) :] = dy[n, len(knots) * (size + 1) :]
+    return {"x": dx, "V": dV}
+
+
 def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
     """y_no = gamma_o (x_no - mean_n) / sqrt(variance_n + e) + beta_o: Ba, Kiros, Hinton 2016, eq. 3."""
     y = np.zeros(x.shape)

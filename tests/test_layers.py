@@ -3,9 +3,10 @@ import re
 import numpy as np
 import pytest
 
+import naive
 import numlp as nl
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
-from numlp.layers import LAYERS
+from numlp.layers import LAYERS, quantiles
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ from numlp.layers import LAYERS
         (nl.Standardize(128), "Standardize(128)"),
         (nl.Embedding(5, {0: (7, 3)}), "Embedding(5 -> 7)"),
         (nl.Periodic(5, columns=2), "Periodic(5 -> 11)"),
+        (nl.PiecewiseLinear(5, [[0, 1], [0, 2]]), "PiecewiseLinear(5 -> 11)"),
         (nl.Average([[nl.Dense(3, 2)], [nl.Scale(3), nl.Dense(3, 2)]]), "Average(2 x 3 -> 2)"),
         (nl.Residual([nl.LayerNorm(8), nl.Dense(8, 8, "silu")]), "Residual(LayerNorm(8), Dense(8 -> 8, silu))"),
     ],
@@ -580,7 +582,8 @@ def test_new_layers_are_explained_with_right_gradients(capsys):
         nl.AlphaDropout(4, 0.2),
         nl.RMSNorm(4),
         nl.PReLU(4),
-        nl.Periodic(4, columns=2, waves=3, size=1),
+        nl.Periodic(4, columns=1, waves=3, size=1),
+        nl.PiecewiseLinear(5, [[-1, 0, 1]], size=1),
         nl.Dense(6, 2),
     ]
     network = nl.Network(layers, rng=0)
@@ -619,6 +622,72 @@ def test_periodic_takes_at_most_the_columns_there_are():
     with pytest.raises(ArgumentError, match=r"^Periodic: columns must be a whole number from 1 to 3, got 4$"):
         nl.Periodic(3, columns=4)
     assert nl.Periodic(3).columns == 3 and nl.Periodic(3).n_out == 12
+
+
+def test_piecewise_linear_begins_with_the_columns_alone_and_is_constant_outside_its_knots():
+    layer = nl.PiecewiseLinear(2, [[0, 1, 2]], size=2)
+    network = nl.Network([layer], dtype=np.float64)
+    assert network.forward(np.array([[0.5, 7]])).tolist() == [[0, 0, 0.5, 7]]
+    layer.V[:] = [[1, 10], [2, 20], [3, 30]]
+    y = network.forward(np.array([[-9.0, 0], [0, 0], [1.25, 0], [2, 0], [9, 0]]))
+    np.testing.assert_allclose(y[:, :2], [[1, 10], [1, 10], [2.25, 22.5], [3, 30], [3, 30]])
+
+
+def test_piecewise_linear_of_several_columns_equals_its_loops():
+    knots, rng = [[-1.0, 0.0, 0.5], [-0.5, 0.25], [-2.0, -1.0, 1.0, 2.0]], np.random.default_rng(0)
+    layer = nl.PiecewiseLinear(4, knots, size=2)
+    network = nl.Network([nl.Scale(4), layer], dtype=np.float64)
+    layer.V[:] = rng.normal(size=layer.V.shape)
+    x, dy = rng.normal(size=(50, 4)), rng.normal(size=(50, 10))
+    x[0] = x[1, 2] = 0.25  # a knot
+    np.testing.assert_allclose(network.forward(x, training=True), naive.piecewise_linear(x, layer.V, knots), atol=1e-14)
+    network.backward(dy.copy())
+    expected = naive.piecewise_linear_backward(dy, x, layer.V, knots)
+    np.testing.assert_allclose(layer.dV, expected["V"], atol=1e-13)
+    np.testing.assert_allclose(layer._dx[:50], expected["x"], atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("knots", "error", "message"),
+    [
+        ([], ArgumentError, "for each of 1 to 2 columns, got 0"),
+        ([[0, 1]] * 3, ArgumentError, "for each of 1 to 2 columns, got 3"),
+        ([0, 1], DTypeError, r"got \[0, 1\]"),
+        (7, DTypeError, "got 7"),
+        ([[0, 1], [0, "a"]], DTypeError, r"got \[0, 'a'\] for column 1"),
+        ([[0, 1], [0]], ArgumentError, r"at least two that differ in float32, got \[0\] for column 1"),
+        ([[0, 0]], ArgumentError, r"got \[0, 0\] for column 0"),
+        ([[0, 1, 1 + 1e-12]], ArgumentError, "for column 0"),
+        ([[0, float("nan")]], ArgumentError, "for column 0"),
+        ([[0, 1e300]], ArgumentError, "for column 0"),
+    ],
+)
+def test_piecewise_linear_says_which_column_has_bad_knots(knots, error, message):
+    with pytest.raises(error, match=r"^PiecewiseLinear: knots must hold a list of increasing numbers .*" + message):
+        nl.PiecewiseLinear(2, knots)
+
+
+def test_quantiles_part_the_rows_evenly_as_far_as_numbers_differ():
+    assert quantiles(np.arange(101), 4) == [0, 25, 50, 75, 100]
+    assert quantiles([3, 1, 1, 1, 1, 1, 1, 3], 16) == [1, 3]
+    assert quantiles([5.0, 5.0]) == [5, 11] and quantiles([-2]) == [-2, 5] and quantiles([0.0]) == [0, 1]
+    x = np.random.default_rng(0).normal(size=1000)
+    np.testing.assert_allclose(np.histogram(x.astype(np.float32), quantiles(x, 10))[0], 100, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("column", "bins", "error", "message"),
+    [
+        ([[1, 2]], 4, ShapeError, r"column must have shape \(n,\) with n at least 1, got \(1, 2\)"),
+        ([], 4, ShapeError, r"got \(0,\)"),
+        (["a"], 4, DTypeError, "column must hold real numbers"),
+        ([1, np.nan], 4, ArgumentError, "column must"),
+        ([1, 2], 0, ArgumentError, "bins must"),
+    ],
+)
+def test_quantiles_refuses_what_is_no_column_of_numbers(column, bins, error, message):
+    with pytest.raises(error, match=r"^quantiles: .*" + message):
+        quantiles(column, bins)
 
 
 def test_average_keeps_what_each_stack_gave_and_hands_on_checks():

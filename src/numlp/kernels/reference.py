@@ -25,6 +25,8 @@ from numlp.kernels.smooth import BLOCK as _BLOCK
 from numlp.kernels.smooth import blend as blend
 from numlp.kernels.smooth import blend_backward as blend_backward
 from numlp.kernels.smooth import blocks as blocks
+from numlp.kernels.smooth import interpolate as interpolate
+from numlp.kernels.smooth import interpolate_backward as interpolate_backward
 from numlp.kernels.smooth import mish as mish
 from numlp.kernels.smooth import mish_backward as mish_backward
 from numlp.kernels.smooth import selu as selu

@@ -1,7 +1,8 @@
-"""The specification of the curved functions that networks for tables use at every step; a part of `reference`."""
+"""The specification of the functions of one number that networks for tables use at every step; a part of `reference`."""
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,3 +125,52 @@ def waves_backward(
                 dx[rows, i] = 2 * math.pi * (g @ w[i]) + d[:, -1]
     if len(dx):
         dx[:, n_waved:] = dy[:, n_waved * size :]
+
+
+def interpolate(x: Array, knots: Array, starts: Array, V: Array, out: Array) -> None:
+    """y_nid = V_kd + s (V_(k+1)d - V_kd),  s = (x_ni - q_k) / (q_(k+1) - q_k) within [0, 1], and y_niD = x_ni.
+
+    q_k is the last knot of column i that is at most x, but never its last one. Columns of x behind the I with knots pass,
+    behind all the others. The two or more knots of column i and their rows of V are `starts`[i] to `starts`[i + 1].
+
+    x (N, I + rest), knots (M,), starts (I + 1,), V (M, D), y (N, I (D + 1) + rest).
+    """
+    size = V.shape[1] + 1
+    for i, (first, last) in enumerate(pairwise(starts.tolist())):
+        for rows in blocks((len(x), size), _CURVED):
+            k, share, _ = _place(x[rows, i], knots[first:last])
+            y = out[rows, i * size : (i + 1) * size]
+            y[:, :-1] = V[first + k] + share * (V[first + k + 1] - V[first + k])
+            y[:, -1] = x[rows, i]
+    out[:, (len(starts) - 1) * size :] = x[:, len(starts) - 1 :]
+
+
+def _place(x: Array, knots: Array) -> tuple[Array, Array, Array]:
+    """Return k (N,), the share s (N, 1), and the distance of the knots around where x lies between knots, else infinity."""
+    k = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
+    gap = knots[k + 1] - knots[k]
+    share = (x - knots[k]) / gap
+    within = np.where((share >= 0) & (share < 1), gap, gap.dtype.type(np.inf))
+    return k, np.clip(share, 0, 1)[:, None], within
+
+
+def interpolate_backward(dy: Array, x: Array, knots: Array, starts: Array, V: Array, dV: Array, dx: Array) -> None:
+    """dV_jd = sum_n dy_nid ((1 - s) [k = j] + s [k + 1 = j]).
+
+    dx = sum_d dy_nid (V_(k+1)d - V_kd) / (q_(k+1) - q_k) + dy_niD; outside the knots the sum is 0. A dx of no rows is not
+    wanted.
+    """
+    size, n_columns = V.shape[1] + 1, len(starts) - 1
+    dV.fill(0)
+    for i, (first, last) in enumerate(pairwise(starts.tolist())):
+        for rows in blocks((len(x), size), _CURVED):
+            k, share, gap = _place(x[rows, i], knots[first:last])
+            d = dy[rows, i * size : (i + 1) * size]
+            above = share * d[:, :-1]
+            np.add.at(dV, first + k, d[:, :-1] - above)
+            np.add.at(dV, first + k + 1, above)
+            if len(dx):
+                rise = np.einsum("nd,nd->n", d[:, :-1], V[first + k + 1] - V[first + k])
+                dx[rows, i] = rise / gap + d[:, -1]
+    if len(dx):
+        dx[:, n_columns:] = dy[:, n_columns * size :]

@@ -9,6 +9,7 @@ from numlp.layers.embedding import Embedding
 from numlp.layers.noise import AlphaDropout, GaussianNoise
 from numlp.layers.parametric import ParametricActivation
 from numlp.layers.periodic import Periodic
+from numlp.layers.piecewise import PiecewiseLinear, quantiles
 from numlp.layers.pixels import Pixels
 from numlp.layers.prelu import PReLU
 from numlp.layers.residual import Residual
@@ -36,6 +37,7 @@ LAYERS: dict[str, type[Layer]] = {
         Residual,
         Embedding,
         Periodic,
+        PiecewiseLinear,
         Average,
     )
 }
@@ -55,6 +57,7 @@ __all__ = [
     "PReLU",
     "ParametricActivation",
     "Periodic",
+    "PiecewiseLinear",
     "Pixels",
     "RMSNorm",
     "Residual",
@@ -62,4 +65,5 @@ __all__ = [
     "Softmax",
     "Standardize",
     "check_stack",
+    "quantiles",
 ]

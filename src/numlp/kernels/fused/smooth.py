@@ -1,4 +1,4 @@
-"""Curved functions: activations with an exponential, and waves."""
+"""Functions of one number: activations with an exponential, waves, and tables between whose numbers lie straight lines."""
 
 import math
 
@@ -232,3 +232,74 @@ def waves_backward(parts, dy, x, w, b, V, dw, db, dV, dc, dx):
     for row in range(len(dx)):
         for j in range(n_waved, x.shape[1]):
             dx[row, j] = dy[row, j + n_waved * n_out]
+
+
+@part(flags=CAREFUL)
+def _place(x, knots):
+    """Return k and the share s, before it is brought within [0, 1]."""
+    k, above = 0, len(knots) - 1
+    while above - k > 1:
+        middle = (k + above) // 2
+        if x < knots[middle]:
+            above = middle
+        else:  # NaN too, as in a sorted array
+            k = middle
+    return k, (x - knots[k]) / (knots[k + 1] - knots[k])
+
+
+@part(flags=CAREFUL)
+def _bounded(share, zero, one):
+    """Return a share within [0, 1]; NaN stays."""
+    return zero if share < zero else one if share > one else share
+
+
+@part(flags=CAREFUL)
+def _interpolate(p, parts, x, knots, starts, V, out):
+    n, n_columns, n_out, zero, one = len(x), len(starts) - 1, V.shape[1], x.dtype.type(0), x.dtype.type(1)
+    for row in range(n * p // parts, n * (p + 1) // parts):
+        for i in range(n_columns):
+            first, y = starts[i], out[row, i * (n_out + 1) : (i + 1) * (n_out + 1)]
+            k, share = _place(x[row, i], knots[first : starts[i + 1]])
+            share = _bounded(share, zero, one)
+            for d in range(n_out):
+                y[d] = V[first + k, d] + share * (V[first + k + 1, d] - V[first + k, d])
+            y[n_out] = x[row, i]
+        rest = out[row, n_columns * (n_out + 1) :]
+        for j in range(len(rest)):
+            rest[j] = x[row, n_columns + j]
+
+
+@kernel
+def interpolate(parts, x, knots, starts, V, out):
+    spread(_interpolate, parts, (x, knots, starts, V, out))
+
+
+@part(flags=CAREFUL)
+def _interpolate_backward(p, parts, dy, x, knots, starts, V, dV, dx):
+    """Take a part of the columns: each sum over rows belongs to one part."""
+    n_columns, n_out, zero, one = len(starts) - 1, V.shape[1], x.dtype.type(0), x.dtype.type(1)
+    for i in range(n_columns * p // parts, n_columns * (p + 1) // parts):
+        first, last = starts[i], starts[i + 1]
+        dV[first:last] = zero
+        for row in range(len(x)):
+            d = dy[row, i * (n_out + 1) : (i + 1) * (n_out + 1)]
+            k, share = _place(x[row, i], knots[first:last])
+            within = _bounded(share, zero, one)
+            for o in range(n_out):
+                dV[first + k, o] += d[o] - within * d[o]
+                dV[first + k + 1, o] += within * d[o]
+            if len(dx):
+                rise = zero
+                for o in range(n_out):
+                    rise += d[o] * (V[first + k + 1, o] - V[first + k, o])
+                gap = knots[first + k + 1] - knots[first + k]
+                dx[row, i] = rise / (gap if zero <= share < one else x.dtype.type(np.inf)) + d[n_out]
+
+
+@kernel
+def interpolate_backward(parts, dy, x, knots, starts, V, dV, dx):
+    spread(_interpolate_backward, parts, (dy, x, knots, starts, V, dV, dx))
+    n_columns, n_out = len(starts) - 1, V.shape[1]
+    for row in range(len(dx)):
+        for j in range(n_columns, x.shape[1]):
+            dx[row, j] = dy[row, j + n_columns * n_out]
