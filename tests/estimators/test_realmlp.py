@@ -8,8 +8,9 @@ from numlp.estimators import realmlp
 from numlp.run import History, Run
 
 
-def network(n_out=2, plan=realmlp.REGRESSION, coded=None, numbers=3, width=4):
-    return realmlp.build(width, numbers, coded or {}, n_out, (16, 8), plan, nl.SquaredError(), np.random.default_rng(0))
+def network(n_out=2, plan=realmlp.REGRESSION, coded=None, numbers=3, width=4, knots=()):
+    rng = np.random.default_rng(0)
+    return realmlp.build(width, numbers, coded or {}, n_out, (16, 8), plan, nl.SquaredError(), rng, knots)
 
 
 def test_network_has_the_layers_of_the_recipe():
@@ -21,6 +22,9 @@ def test_network_has_the_layers_of_the_recipe():
     assert with_codes.layers[2].n_in == 3 * 4 + 1 + 8
     assert {layer.parametrization for layer in with_codes.layers if isinstance(layer, nl.Dense)} == {"ntk"}
     assert isinstance(network(numbers=0).layers[0], nl.Scale)
+    knots = [[0, 1], [0, 2], [0, 3]]
+    assert network(knots=knots).layers[0].knots == ((0, 1), (0, 2), (0, 3))
+    assert isinstance(network(numbers=0, knots=knots[:0]).layers[0], nl.Scale)
     assert network().layers[3].activation == "mish"
     assert network(plan=realmlp.CLASSIFICATION).layers[3].activation == "selu"
 
@@ -46,8 +50,9 @@ def test_start_leaves_a_unit_that_does_not_vary_alone():
     assert np.isfinite(net.params).all()
 
 
-def test_optimizer_scales_rates_once_and_decay_by_the_square():
-    net = network()
+@pytest.mark.parametrize("knots", [(), [[0, 1]] * 3])
+def test_optimizer_scales_rates_once_and_decay_by_the_square(knots):
+    net = network(knots=knots)
     optimizer = realmlp.optimizer(net, 0.2)
     assert isinstance(optimizer.learning_rate, nl.CosLog4) and optimizer.learning_rate.peak == 0.2
     assert (optimizer.beta1, optimizer.beta2, optimizer.weight_decay) == (0.9, 0.95, nl.FlatCosine(0.02))

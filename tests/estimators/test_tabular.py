@@ -1,7 +1,7 @@
 import pickle
 import signal
 import tracemalloc
-from types import SimpleNamespace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ import numlp as nl
 from numlp.data.columns import Table
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model, tabular
+from numlp.estimators.members import Members
 from numlp.estimators.table_model import halves
-from numlp.layers import Dense
+from numlp.layers import Dense, quantiles
 
 SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
 
@@ -87,8 +88,8 @@ def test_predictions_stay_within_the_range_of_the_target(regressor):
 
 def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
     assert 1 <= len(regressor.members_) <= 4
-    assert (len(bag.histories_), len(class_bag.histories_)) == (9, 9)
-    assert 9 <= len(bag.members_) <= 36
+    assert (len(bag.histories_), len(class_bag.histories_)) == (10, 9)
+    assert 5 <= len(bag.members_) <= 40
     outputs = np.array(list(bag.members_.outputs(bag.columns_.matrix(Table(NEW, "test"), "test"))), np.float64)
     y, std = bag.predict(NEW, return_std=True)
     raw = outputs.mean(axis=0)[:, 0] * NUMBER.std() + NUMBER.mean()
@@ -99,16 +100,32 @@ def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
     assert class_bag.score(NEW, NEW_WORD) > 0.75
 
 
+class Fixed(Members):
+    """Members whose outputs are their parameters, and what was kept of them."""
+
+    def __init__(self, params):
+        super().__init__([None] * len(params), params)
+
+    def outputs(self, x):
+        return chain(*self.params)
+
+    def keep(self, chosen):
+        self.kept = chosen
+
+    def scale_outputs(self, factor):
+        pass
+
+
 def test_members_before_the_best_together_are_left_out():
     model, y = TabularRegressor(), np.zeros((4, 1))
-    members = SimpleNamespace(params=["a", "b", "c"], outputs=lambda x: iter([y + 9, y + 1, y - 1.5]))
+    members = Fixed([[y + 9, y + 1], [y + 7, y - 1.5]])
     model._calibrate(members, y, y, None)
-    assert members.params == ["b", "c"]
+    assert members.kept == [1, 3]
     model, labels = TabularClassifier(), np.array([0, 1, 1, 0])
     right = np.eye(2)[labels]
-    members = SimpleNamespace(params=["a", "b"], outputs=lambda x: iter([-right, right]), scale_outputs=lambda factor: None)
+    members = Fixed([[-right, right], [-right]])
     model._calibrate(members, y, labels, None)
-    assert members.params == ["b"]
+    assert members.kept == [1]
 
 
 def test_members_hold_out_each_row_once_and_classes_evenly():
@@ -124,14 +141,14 @@ def test_rows_that_judge_had_no_say_in_the_choice():
     assert halves(0, 7) == (slice(0, 7), slice(0, 7), slice(0, 7))
 
 
-@pytest.mark.parametrize(("effort", "sizes"), [("default", (72, 14)), ("best", (80, 8))])
+@pytest.mark.parametrize(("effort", "sizes"), [("default", (72, 14)), ("best", (72, 14))])
 def test_rows_held_out_are_not_trained_on(effort, sizes, monkeypatch):
     x = np.random.default_rng(0).normal(size=(90, 1))
     calls = []
     fit = table_model.fit
     monkeypatch.setattr(table_model, "fit", lambda *given, **named: calls.append((given, named)) or fit(*given, **named))
     TabularRegressor(effort, **SMALL | {"epochs": 1}).fit(x, x[:, 0], sample_weight=np.full(90, 0.5))
-    assert len(calls) == (9 if effort == "best" else 1)
+    assert len(calls) == (10 if effort == "best" else 1)
     for (_, train), named in calls:
         inside, chosen = (set(part[1][:, 0]) for part in (train, named["validation"]))
         assert (len(inside), len(chosen), len(inside & chosen)) == (*sizes, 0)
@@ -139,19 +156,29 @@ def test_rows_held_out_are_not_trained_on(effort, sizes, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("model", "effort", "members", "widths"),
+    ("model", "effort", "trained", "kinds", "widths"),
     [
-        (TabularClassifier, "default", 1, [256] * 3),
-        (TabularClassifier, "best", 9, [512] * 3),
-        (TabularRegressor, "best", 9, [256] * 3),
+        (TabularClassifier, "default", 1, [nl.Periodic], [256] * 3),
+        (TabularClassifier, "best", 9, [nl.Periodic], [512] * 3),
+        (TabularRegressor, "best", 10, [nl.Periodic, nl.PiecewiseLinear], [256] * 3),
     ],
 )
-def test_effort_decides_how_many_networks_and_how_wide(model, effort, members, widths):
+def test_effort_decides_how_many_networks_of_which_kinds_and_how_wide(model, effort, trained, kinds, widths):
     x = np.random.default_rng(0).normal(size=(40, 2))
     found = model(effort, epochs=1, random_state=0).fit(x, np.arange(40) % 2)
-    assert len(found.histories_) == members
-    dense = [layer for layer in found.members_.network.layers if isinstance(layer, Dense)]
-    assert [layer.n_out for layer in dense[:-1]] == widths
+    assert len(found.histories_) == trained
+    assert [type(network.layers[0]) for network in found.members_.networks] == kinds
+    for network in found.members_.networks:
+        assert [layer.n_out for layer in network.layers if isinstance(layer, Dense)][:-1] == widths
+
+
+def test_knots_are_quantiles_of_the_columns_of_all_rows():
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    found = TabularRegressor("best", **SMALL | {"epochs": 1}).fit(x, x[:, 0])
+    matrix = found.columns_.matrix(Table(x, "test"), "test")
+    assert found.members_.networks[1].layers[0].knots == tuple(tuple(quantiles(column)) for column in matrix.T)
+    words = TabularRegressor("best", **SMALL | {"epochs": 1}).fit(x > 0, x[:, 0])  # no numbers, and no knots
+    assert [type(network.layers[0]) for network in words.members_.networks] == [nl.Scale, nl.Scale]
 
 
 def test_columns_are_fitted_to_the_rows_that_are_trained_on():
@@ -236,11 +263,8 @@ def test_saved_network_predicts_by_itself(classifier, regressor, tmp_path):
     [
         ([nl.Dense(4, 2)], "network must be an average of stacks without state, got"),
         ([nl.Average([[nl.BatchNorm(4)]])], "network must be an average of stacks without state, got"),
-        ([nl.Average([[nl.Dense(4, 2)]])], "members must be alike, and end as their task wants, got"),
-        (
-            [nl.Average([[nl.Dense(4, 2), nl.Softmax(2)], [nl.Scale(4), nl.Dense(4, 2), nl.Softmax(2)]])],
-            "members must be alike",
-        ),
+        ([nl.Average([[nl.Dense(4, 2)]])], "members must end as their task wants, got"),
+        ([nl.Average([[nl.Dense(4, 2), nl.Softmax(2)], [nl.Dense(4, 2)]])], "members must end as their task wants, got"),
     ],
 )
 def test_model_file_of_other_networks_is_refused(layers, message, tmp_path):
@@ -417,7 +441,7 @@ def test_estimator_survives_pickle_and_deep_copies(classifier, class_bag):
         (
             lambda: TabularRegressor("best").fit(X[:3], [1, 2, 3]),
             ArgumentError,
-            "TabularRegressor.fit: X must have at least 9",
+            "TabularRegressor.fit: X must have at least 5",
         ),
         (
             lambda: TabularRegressor().fit(X[:2], [1, np.nan]),

@@ -1,7 +1,8 @@
-"""Several sets of parameters of one network: an ensemble that takes the buffers of one."""
+"""Several sets of parameters of a few networks: an ensemble that takes the buffers of those."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,50 +17,70 @@ Array = NDArray[np.floating]
 
 
 class Members:
-    """A network, and for each member of the ensemble its flat parameters.
+    """Networks of one task, and for each of them the flat parameters of its members of the ensemble, network after network.
 
-    The network has no state, and its own parameters are those of the member that was asked last. With `exact` a second one,
-    built when it is first asked, computes in float64: there, what a row gets does not depend on the rows beside it, up to
-    1e-12 of it; in float32 up to 1e-6, as matrix products and loops take rows at the end of a block in another order.
+    The networks have no state, and their own parameters are those of the member that was asked last. With `exact` a second
+    one of each, built when it is first asked, computes in float64: there, what a row gets does not depend on the rows beside
+    it, up to 1e-12 of it; in float32 up to 1e-6, as matrix products and loops take rows at the end of a block in another
+    order.
     """
 
-    def __init__(self, network: Network, params: Sequence[Array], exact: bool = False) -> None:
-        self.network, self.params, self.exact = network, list(params), exact
+    def __init__(self, networks: Sequence[Network], params: Sequence[Sequence[Array]], exact: bool = False) -> None:
+        self.networks, self.params, self.exact = list(networks), [list(each) for each in params], exact
 
     def __len__(self) -> int:
         """Return the number of members."""
-        return len(self.params)
+        return sum(map(len, self.params))
 
     def outputs(self, x: Array) -> Iterator[Array]:
         """Yield what each member makes of the rows, (n, n_out)."""
-        for params in self.params:
-            self._asked.params[...] = params
-            yield self._asked.outputs(x, progress=False)
+        for network, each in zip(self._asked, self.params, strict=True):
+            for params in each:
+                network.params[...] = params
+                yield network.outputs(x, progress=False)
+
+    def endings(self) -> Iterator[list[int]]:
+        """Yield each choice that takes the last members of each network, of some perhaps none: their numbers, in order."""
+        ends = np.cumsum([len(each) for each in self.params])
+        for left_out in product(*(range(len(each) + 1) for each in self.params)):
+            runs = zip(ends, self.params, left_out, strict=True)
+            chosen = [k for end, each, n in runs for k in range(end - len(each) + n, end)]
+            if chosen:
+                yield chosen
+
+    def keep(self, chosen: Sequence[int]) -> None:
+        """Keep the members of these numbers."""
+        number = iter(range(len(self)))
+        self.params = [[params for params in each if next(number) in chosen] for each in self.params]
 
     def scale_outputs(self, factor: float) -> None:
-        """Multiply the last layer's parameters, and so all outputs."""
-        last = len(self.network.layers) - 1
-        for params in self.params:
-            for name in ("W", "b"):
-                params[self.network.arena.slices[f"layers.{last}.{name}"]] *= factor
+        """Multiply the last layers' parameters, and so all outputs."""
+        for network, each in zip(self.networks, self.params, strict=True):
+            last = len(network.layers) - 1
+            for params in each:
+                for name in ("W", "b"):
+                    params[network.arena.slices[f"layers.{last}.{name}"]] *= factor
 
     def to_network(self) -> Network:
         """Return one network that gives the mean of all members: of their probabilities, if they are classifiers."""
-        loss = self.network.loss
+        loss = self.networks[0].loss
         end: list[type[Softmax]] = [Softmax] if isinstance(loss, ClassificationLoss) else []
-        stacks = [[*_copies(self.network), *(kind(self.network.n_out) for kind in end)] for _ in self.params]
+        members = [(network, params) for network, each in zip(self.networks, self.params, strict=True) for params in each]
+        stacks = [[*_copies(network), *(kind(network.n_out) for kind in end)] for network, _ in members]
         together = Network([Average(stacks)], loss=CrossEntropy() if end else loss)
-        for k, params in enumerate(self.params):
-            self.network.params[...] = params
-            for i, values in enumerate(self.network.arena.values):
+        for k, (network, params) in enumerate(members):
+            network.params[...] = params
+            for i, values in enumerate(network.arena.values):
                 for name, array in values.items():
                     together.arena.values[0][f"{k}.{i}.{name}"][...] = array
         return together
 
     @cached_property
-    def _asked(self) -> Network:
-        """The network that computes the outputs."""
-        return Network(_copies(self.network), dtype=np.float64, loss=self.network.loss) if self.exact else self.network
+    def _asked(self) -> list[Network]:
+        """The networks that compute the outputs."""
+        if not self.exact:
+            return self.networks
+        return [Network(_copies(network), dtype=np.float64, loss=network.loss) for network in self.networks]
 
     @classmethod
     def from_network(cls, together: Network, loss: Loss, where: str) -> "Members":
@@ -72,18 +93,21 @@ class Members:
             raise CheckpointError(
                 f"{where}: network must be an average of stacks without state, got {together.layers}"[:200]
             )
-        kinds = [[to_config(layer) for layer in stack] for stack in average.stacks]
         wanted = ["Softmax"] if isinstance(loss, ClassificationLoss) else []
-        if any(kind != kinds[0] for kind in kinds) or [k["type"] for k in kinds[0] if k["type"] == "Softmax"] != wanted:
-            raise CheckpointError(f"{where}: members must be alike, and end as their task wants, got {kinds}"[:200])
-        network = Network([from_config(kind, LAYERS) for kind in kinds[0] if kind["type"] != "Softmax"], loss=loss)
-        params = []
-        for k in range(len(kinds)):
+        found: dict[str, tuple[Network, list[Array]]] = {}
+        for k, stack in enumerate(average.stacks):
+            kinds = [to_config(layer) for layer in stack]
+            if [kind["type"] for kind in kinds if kind["type"] == "Softmax"] != wanted:
+                raise CheckpointError(f"{where}: members must end as their task wants, got {kinds}"[:200])
+            if str(kinds) not in found:
+                layers = [from_config(kind, LAYERS) for kind in kinds if kind["type"] != "Softmax"]
+                found[str(kinds)] = Network(layers, loss=loss), []
+            network, params = found[str(kinds)]
             for i, values in enumerate(network.arena.values):
                 for name, array in values.items():
                     array[...] = together.arena.values[0][f"{k}.{i}.{name}"]
             params.append(network.params.copy())
-        return cls(network, params)
+        return cls([network for network, _ in found.values()], [params for _, params in found.values()])
 
 
 def _copies(network: Network) -> list[Layer]:

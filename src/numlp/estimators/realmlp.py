@@ -2,6 +2,8 @@
 
     x -> embeddings of coded categories -> Periodic(numbers) -> Scale -> 3 x (Dense, ParametricActivation, Dropout) -> Dense
 
+or with PiecewiseLinear(numbers), trained as Periodic is.
+
 All dense layers have the "ntk" parametrization. The rate of step t of T is peak (1 - cos(2 pi log2(1 + 15 t / T))) / 2,
 times a factor for some parameters (`FACTORS`); decay and dropout stay for half of training, then fall along half a cosine.
 
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.callbacks import Callback, sign_of
-from numlp.layers import Dense, Dropout, Embedding, Layer, ParametricActivation, Periodic, Scale
+from numlp.layers import Dense, Dropout, Embedding, Layer, ParametricActivation, Periodic, PiecewiseLinear, Scale
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.optimizers import AdamW
@@ -31,22 +33,32 @@ EMBEDDING = 8  # columns for a coded category
 _CONSTANT = 1e-6  # the deviation of a unit that does not vary
 # pattern -> (factor of the rate, of the decay beside that)
 FACTORS = {"*.gamma": (6.0, 6.0), "*.alpha": (0.1, 0.1), "*.b": (0.1, 0.0)}
-PERIODIC_FACTORS = (0.1, 0.1)
+NUMBERS_FACTORS = (0.1, 0.1)  # of Periodic and PiecewiseLinear
+
+
+class Ensemble(NamedTuple):
+    """How many parts of the rows are held out in turn, and what is trained on the rest each time.
+
+    `bins` has a number for each network: how many bins its columns of numbers have, or 0 for waves.
+    """
+
+    folds: int = 1
+    hidden: tuple[int, ...] = (256, 256, 256)
+    bins: tuple[int, ...] = (0,)
 
 
 class Plan(NamedTuple):
-    """What differs between tasks: the activation, the rate's peak, and the hidden layers of each network of "best"."""
+    """What differs between tasks: the activation, the rate's peak, and the networks of "best"."""
 
     activation: str
     peak: float
-    hidden_of_best: tuple[int, ...]
+    best: Ensemble
 
 
-HIDDEN = (256, 256, 256)
-MEMBERS_OF_BEST = 9
-# wider networks find more classes right; for numbers the width changes nothing (docs/results.md)
-CLASSIFICATION = Plan("selu", 0.04, hidden_of_best=(512, 512, 512))
-REGRESSION = Plan("mish", 0.2, hidden_of_best=HIDDEN)
+# Wider networks find more classes right; for numbers the width changes nothing, but networks that see their columns in two
+# ways are better together than one more of a kind (docs/results.md).
+CLASSIFICATION = Plan("selu", 0.04, Ensemble(9, (512, 512, 512)))
+REGRESSION = Plan("mish", 0.2, Ensemble(5, bins=(0, 16)))
 
 
 def build(
@@ -58,14 +70,15 @@ def build(
     plan: Plan,
     loss: Loss,
     seed: Any,
+    knots: Sequence[Sequence[float]] = (),
 ) -> Network:
-    """Return the network for a matrix of `Columns`, as it is drawn, before `start`."""
+    """Return the network for a matrix of `Columns`, as it is drawn, before `start`; with waves where there are no knots."""
     layers: list[Layer] = []
     if coded:
         layers.append(Embedding(width, {i: (n, EMBEDDING) for i, n in coded.items()}))
         width = layers[-1].n_out
     if n_numbers:
-        layers.append(Periodic(width, n_numbers))
+        layers.append(PiecewiseLinear(width, knots) if knots else Periodic(width, n_numbers))
         width = layers[-1].n_out
     layers.append(Scale(width))
     for n in hidden:
@@ -105,9 +118,8 @@ def start(network: Network, x: Array) -> None:
 
 def optimizer(network: Network, peak: float) -> AdamW:
     """Return the optimizer with its schedules and factors."""
-    factors = {
-        f"layers.{i}.*": PERIODIC_FACTORS for i, layer in enumerate(network.layers) if isinstance(layer, Periodic)
-    } | FACTORS
+    numbers = [i for i, layer in enumerate(network.layers) if isinstance(layer, Periodic | PiecewiseLinear)]
+    factors = {f"layers.{i}.*": NUMBERS_FACTORS for i in numbers} | FACTORS
     return AdamW(CosLog4(peak), beta2=0.95, weight_decay=FlatCosine(0.02), factors=factors)
 
 

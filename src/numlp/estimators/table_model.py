@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import chain, pairwise, zip_longest
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from numlp.errors import ArgumentError, CheckpointError, check_choice, check_cou
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
+from numlp.layers import quantiles
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.recipes import EFFORTS
@@ -155,57 +157,80 @@ class TableModel(BaseEstimator):
         """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
         check_choice(self.effort, EFFORTS, where, "effort")
-        members = realmlp.MEMBERS_OF_BEST if self.effort == "best" else 1
+        ensemble = self._plan.best if self.effort == "best" else realmlp.Ensemble()
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        held = self._held_out(len(y), members, strata, rng, where)
-        order = np.concatenate(held) if members > 1 else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
+        held = self._held_out(len(y), ensemble.folds, strata, rng, where)
+        several = ensemble.folds > 1
+        order = np.concatenate(held) if several else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
         # of several networks most are trained on any row, and all take the same columns
-        self.columns_ = Columns.fit(table, rows[order if members > 1 else order[len(held[0]) :]], self.categorical)
+        self.columns_ = Columns.fit(table, rows[order if several else order[len(held[0]) :]], self.categorical)
         x = self.columns_.matrix(table, where, rows[order])
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
         self.notes_: dict[str, Any] = {}  # JSON's types: what the user of a model file should know of the table
         groups, outside = [], []
         ends = np.cumsum([0, *map(len, held)])
-        for i in range(members):
-            inside, chosen, judged = halves(ends[i], ends[i + 1])
-            group = self._train(x, y, weight, inside, chosen, n_out, rng)
+        for start, stop in pairwise(ends):
+            inside, chosen, judged = halves(start, stop)
+            group = self._train(ensemble, x, y, weight, inside, chosen, n_out, rng)
             self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
             outside.append(self._judge(group, x[judged], y[judged]))
             groups.append(group)
             if self.histories_[-1].interrupted:
                 break
-        self.members_ = Members(groups[0].network, [p for group in groups for p in group.params], exact=True)
+        params = [list(chain(*each)) for each in zip_longest(*(group.params for group in groups), fillvalue=[])]
+        self.members_ = Members(groups[0].networks, params, exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
 
-    def _held_out(self, n: int, members: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
-        """Return the rows that each member does not train on: a random part, or one fold each, alike in their classes."""
+    def _held_out(self, n: int, folds: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
+        """Return the rows not to train on, for each time: a random part, or one fold each, alike in their classes."""
         share = check_number(self.validation_fraction, where, "validation_fraction", above=0, below=1)
-        if n < max(2, members):
-            raise ArgumentError(f"{where}: X must have at least {max(2, members)} rows, got {n} sample(s)")
+        if n < max(2, folds):
+            raise ArgumentError(f"{where}: X must have at least {max(2, folds)} rows, got {n} sample(s)")
         order = rng.permutation(n)
-        if members == 1:
+        if folds == 1:
             return [order[: min(max(1, round(share * n)), n - 1)]]
         if strata is not None:
             order = order[np.argsort(strata[order], kind="stable")]
-        return [rng.permutation(order[member::members]) for member in range(members)]
+        return [rng.permutation(order[fold::folds]) for fold in range(folds)]
 
     def _train(
-        self, x: Array, y: Array, weight: Array | None, held: slice, chosen: slice, n_out: int, rng: np.random.Generator
+        self,
+        ensemble: realmlp.Ensemble,
+        x: Array,
+        y: Array,
+        weight: Array | None,
+        held: slice,
+        chosen: slice,
+        n_out: int,
+        rng: np.random.Generator,
     ) -> Members:
-        """Return a network trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
+        """Return networks trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
+        columns, hidden = self.columns_, self.hidden_layer_sizes
+        networks, kept = [], []
+        for bins in ensemble.bins:
+            network = realmlp.build(
+                columns.width,
+                columns.n_numbers,
+                columns.coded,
+                n_out,
+                ensemble.hidden if hidden is None else hidden,
+                self._plan,
+                self._new_loss(),
+                rng,
+                [quantiles(x[:, i], bins) for i in range(columns.n_numbers)] if bins else (),
+            )
+            kept.append(self._fit_network(network, x, y, weight, held, chosen))
+            networks.append(network)
+            if self.histories_[-1].interrupted:
+                break
+        return Members(networks, kept)
+
+    def _fit_network(
+        self, network: Network, x: Array, y: Array, weight: Array | None, held: slice, chosen: slice
+    ) -> list[Array]:
+        """Train a network as `_train` says, and return its parameters at those epochs."""
         x_train, y_train = (without(array, held) for array in (x, y))
-        columns, hidden = self.columns_, self._plan.hidden_of_best if self.effort == "best" else realmlp.HIDDEN
-        network = realmlp.build(
-            columns.width,
-            columns.n_numbers,
-            columns.coded,
-            n_out,
-            hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes,
-            self._plan,
-            self._new_loss(),
-            rng,
-        )
         realmlp.start(network, x_train)
         n = len(x_train)
         steps = max(1, n // check_count(self.batch_size, "fit", "batch_size"))
@@ -222,7 +247,7 @@ class TableModel(BaseEstimator):
             n_threads=self.n_threads,
         )
         self.histories_.append(history)
-        return Members(network, recipe.kept)
+        return recipe.kept
 
     def _table(self, X: Any, where: str, reset: bool) -> Table:
         """Return X as a table: arrays checked by scikit-learn, data frames by their names; `reset` keeps what X is like."""
