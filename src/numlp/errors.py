@@ -170,15 +170,20 @@ def check_number(
 ) -> float:
     """Return `value` as a float if it is finite and above < value, low <= value, value < below (each where given)."""
     limits = [(above, "above"), (low, "at least"), (below, "below")]
-    expected = "a number " + " and ".join(f"{word} {limit:g}" for limit, word in limits if limit is not None)
+    bounds = " and ".join(f"{word} {limit:g}" for limit, word in limits if limit is not None)
+    expected = f"a number {bounds}" if bounds else "a finite number"
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise DTypeError(f"{where}: {name} must be {expected}, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
     inside = (
-        math.isfinite(value)
-        and (above is None or value > above)
-        and (low is None or value >= low)
-        and (below is None or value < below)
+        math.isfinite(number)
+        and (above is None or number > above)
+        and (low is None or number >= low)
+        and (below is None or number < below)
     )
     if not inside:
         raise ArgumentError(f"{where}: {name} must be {expected}, got {value}")
-    return float(value)
+    return number

@@ -531,16 +531,21 @@ def test_interrupted_training_keeps_what_was_learnt_and_trains_no_further_member
     fit = table_model.fit
 
     class Stop(nl.Callback):
+        steps = 0
+
         def on_step(self, run):
-            if run.step == self.step:
+            self.steps += 1
+            if self.steps == self.step:
                 signal.raise_signal(signal.SIGINT)
 
     def stopped(*arguments, callbacks, **options):
         return fit(*arguments, callbacks=[*callbacks, stop], **options)
 
-    stop = Stop()
     monkeypatch.setattr(table_model, "fit", stopped)
-    for stop.step in (1, 10):
-        model = TabularClassifier("best", **SMALL | {"batch_size": 64}).fit(X, WORD)
-        assert [history.interrupted for history in model.histories_] == [True]
-        assert model.predict(NEW).shape == (200,)
+    for step in (1, 10, 12 * 5 + 1):  # of 12 epochs of 5 steps: in the first network or the second
+        for kind, target in ((TabularClassifier, WORD), (TabularRegressor, NUMBER)):
+            stop = Stop()
+            stop.step = step
+            model = kind("best", **SMALL | {"batch_size": 64}).fit(X, target)
+            assert [history.interrupted for history in model.histories_] == [*[False] * (step > 60), True]
+            assert model.predict(NEW).shape == (200,)

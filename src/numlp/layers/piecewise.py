@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numlp import kernels
 from numlp.arena import Parameter, aligned_empty
-from numlp.errors import ArgumentError, DTypeError, ShapeError, check_count, check_finite, check_real
+from numlp.errors import ArgumentError, DTypeError, ShapeError, check_count, check_finite, check_number, check_real
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
@@ -115,11 +115,11 @@ def _check_knots(knots: Any, n_in: int) -> tuple[tuple[float, ...], ...]:
         raise DTypeError(f"{expected}, got {str(knots)[:60]}")
     if not 1 <= len(knots) <= n_in:
         raise ArgumentError(f"{expected}, got {len(knots)}")
+    found = []
     for i, column in enumerate(knots):
-        if any(isinstance(q, bool) or not isinstance(q, int | float | np.number) for q in column):
-            raise DTypeError(f"{expected}, got {str(column)[:60]} for column {i}")
+        found.append(tuple(check_number(q, "PiecewiseLinear", f"each of the knots of column {i}") for q in column))
         with np.errstate(over="ignore"):  # then it is infinite
-            found = np.array(column, np.float32)
-        if len(found) < 2 or not np.isfinite(found).all() or any(a >= b for a, b in pairwise(found.tolist())):
+            rounded = np.array(found[i], np.float32)
+        if len(column) < 2 or not np.isfinite(rounded).all() or any(a >= b for a, b in pairwise(rounded.tolist())):
             raise ArgumentError(f"{expected}, at least two that differ in float32, got {str(column)[:60]} for column {i}")
-    return tuple(tuple(float(q) for q in column) for column in knots)
+    return tuple(found)
