@@ -15,11 +15,12 @@ from sklearn.preprocessing import StandardScaler
 
 import numlp as nl
 from numlp.data.columns import Table
+from numlp.data.knots import quantiles
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model, tabular
 from numlp.estimators.members import Members
 from numlp.estimators.table_model import halves
-from numlp.layers import Dense, quantiles
+from numlp.layers import Dense
 
 SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
 

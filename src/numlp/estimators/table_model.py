@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from numlp.checkpoint import load, save
 from numlp.data.columns import Columns, Table
+from numlp.data.knots import quantiles
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
-from numlp.layers import quantiles
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.recipes import EFFORTS

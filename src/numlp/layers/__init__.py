@@ -9,7 +9,7 @@ from numlp.layers.embedding import Embedding
 from numlp.layers.noise import AlphaDropout, GaussianNoise
 from numlp.layers.parametric import ParametricActivation
 from numlp.layers.periodic import Periodic
-from numlp.layers.piecewise import PiecewiseLinear, quantiles
+from numlp.layers.piecewise import PiecewiseLinear
 from numlp.layers.pixels import Pixels
 from numlp.layers.prelu import PReLU
 from numlp.layers.residual import Residual
@@ -65,5 +65,4 @@ __all__ = [
     "Softmax",
     "Standardize",
     "check_stack",
-    "quantiles",
 ]
