@@ -6,7 +6,7 @@ import pytest
 
 import numlp as nl
 from numlp.config import from_config, to_config
-from numlp.errors import CheckpointError
+from numlp.errors import ArgumentError, CheckpointError
 from numlp.schedules import SCHEDULES
 
 
@@ -36,6 +36,14 @@ class Part:
 def test_arguments_become_types_of_json(value: Any, plain: Any) -> None:
     described = to_config(Part(value))["value"]
     assert described == plain and type(described) is type(plain)
+
+
+@pytest.mark.parametrize("rate", [10**400, -(10**400), float("inf"), float("nan")])
+def test_numbers_that_are_no_floats_are_refused(rate: float) -> None:
+    with pytest.raises(ArgumentError, match=r"^Dropout: rate must be a number at least 0 and below 1, got "):
+        nl.Dropout(3, rate)
+    with pytest.raises(CheckpointError, match=r"Dropout: rate must be a number at least 0 and below 1"):
+        from_config({"type": "Dropout", "n_in": 3, "rate": rate}, {"Dropout": nl.Dropout})
 
 
 def test_parts_in_a_list_are_built() -> None:
