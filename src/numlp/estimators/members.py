@@ -34,10 +34,9 @@ class Members:
 
     def outputs(self, x: Array) -> Iterator[Array]:
         """Yield what each member makes of the rows, (n, n_out)."""
-        for network, each in zip(self._asked, self.params, strict=True):
-            for params in each:
-                network.params[...] = params
-                yield network.outputs(x, progress=False)
+        for network, params in self._pairs(self._asked):
+            network.params[...] = params
+            yield network.outputs(x, progress=False)
 
     def endings(self) -> Iterator[list[int]]:
         """Yield each choice that takes the last members of each network, of some perhaps none: their numbers, in order."""
@@ -55,17 +54,15 @@ class Members:
 
     def scale_outputs(self, factor: float) -> None:
         """Multiply the last layers' parameters, and so all outputs."""
-        for network, each in zip(self.networks, self.params, strict=True):
-            last = len(network.layers) - 1
-            for params in each:
-                for name in ("W", "b"):
-                    params[network.arena.slices[f"layers.{last}.{name}"]] *= factor
+        for network, params in self._pairs(self.networks):
+            for name in ("W", "b"):
+                params[network.arena.slices[f"layers.{len(network.layers) - 1}.{name}"]] *= factor
 
     def to_network(self) -> Network:
         """Return one network that gives the mean of all members: of their probabilities, if they are classifiers."""
         loss = self.networks[0].loss
         end: list[type[Softmax]] = [Softmax] if isinstance(loss, ClassificationLoss) else []
-        members = [(network, params) for network, each in zip(self.networks, self.params, strict=True) for params in each]
+        members = self._pairs(self.networks)
         stacks = [[*_copies(network), *(kind(network.n_out) for kind in end)] for network, _ in members]
         together = Network([Average(stacks)], loss=CrossEntropy() if end else loss)
         for k, (network, params) in enumerate(members):
@@ -74,6 +71,10 @@ class Members:
                 for name, array in values.items():
                     together.arena.values[0][f"{k}.{i}.{name}"][...] = array
         return together
+
+    def _pairs(self, networks: Sequence[Network]) -> list[tuple[Network, Array]]:
+        """Return for each member the one of these networks that it belongs to, and its parameters."""
+        return [(network, params) for network, each in zip(networks, self.params, strict=True) for params in each]
 
     @cached_property
     def _asked(self) -> list[Network]:

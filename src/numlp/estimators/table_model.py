@@ -168,11 +168,14 @@ class TableModel(BaseEstimator):
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
         self.notes_: dict[str, Any] = {}  # JSON's types: what the user of a model file should know of the table
+        numbers = x[:, : self.columns_.n_numbers].T
+        knots = [[quantiles(column, bins) for column in numbers] if bins else [] for bins in ensemble.bins]
+        hidden = ensemble.hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes
         groups, outside = [], []
         ends = np.cumsum([0, *map(len, held)])
         for start, stop in pairwise(ends):
             inside, chosen, judged = halves(start, stop)
-            group = self._train(ensemble, x, y, weight, inside, chosen, n_out, rng)
+            group = self._train(hidden, knots, x, y, weight, inside, chosen, n_out, rng)
             self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
             outside.append(self._judge(group, x[judged], y[judged]))
             groups.append(group)
@@ -196,7 +199,8 @@ class TableModel(BaseEstimator):
 
     def _train(
         self,
-        ensemble: realmlp.Ensemble,
+        hidden: Sequence[int],
+        knots: Sequence[Sequence[Sequence[float]]],
         x: Array,
         y: Array,
         weight: Array | None,
@@ -205,20 +209,23 @@ class TableModel(BaseEstimator):
         n_out: int,
         rng: np.random.Generator,
     ) -> Members:
-        """Return networks trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
-        columns, hidden = self.columns_, self.hidden_layer_sizes
+        """Return networks trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`.
+
+        `knots` has an entry for each network, which is empty if it has waves.
+        """
+        columns = self.columns_
         networks, kept = [], []
-        for bins in ensemble.bins:
+        for own in knots:
             network = realmlp.build(
                 columns.width,
                 columns.n_numbers,
                 columns.coded,
                 n_out,
-                ensemble.hidden if hidden is None else hidden,
+                hidden,
                 self._plan,
                 self._new_loss(),
                 rng,
-                [quantiles(x[:, i], bins) for i in range(columns.n_numbers)] if bins else (),
+                own,
             )
             kept.append(self._fit_network(network, x, y, weight, held, chosen))
             networks.append(network)
