@@ -89,7 +89,7 @@ def test_predictions_stay_within_the_range_of_the_target(regressor):
 
 def test_prediction_is_the_mean_of_the_members(regressor, bag, class_bag):
     assert 1 <= len(regressor.members_) <= 4
-    assert (len(bag.histories_), len(class_bag.histories_)) == (10, 9)
+    assert (len(bag.histories_), len(class_bag.histories_)) == (10, 10)
     assert 5 <= len(bag.members_) <= 40
     outputs = np.array(list(bag.members_.outputs(bag.columns_.matrix(Table(NEW, "test"), "test"))), np.float64)
     y, std = bag.predict(NEW, return_std=True)
@@ -160,7 +160,7 @@ def test_rows_held_out_are_not_trained_on(effort, sizes, monkeypatch):
     ("model", "effort", "trained", "kinds", "widths"),
     [
         (TabularClassifier, "default", 1, [nl.Periodic], [256] * 3),
-        (TabularClassifier, "best", 9, [nl.Periodic], [512] * 3),
+        (TabularClassifier, "best", 10, [nl.Periodic], [512] * 3),
         (TabularRegressor, "best", 10, [nl.Periodic, nl.PiecewiseLinear], [256] * 3),
     ],
 )
@@ -180,6 +180,28 @@ def test_knots_are_quantiles_of_the_columns_of_all_rows():
     assert found.members_.networks[1].layers[0].knots == tuple(tuple(quantiles(column)) for column in matrix.T)
     words = TabularRegressor("best", **SMALL | {"epochs": 1}).fit(x > 0, x[:, 0])  # no numbers, and no knots
     assert [type(network.layers[0]) for network in words.members_.networks] == [nl.Scale, nl.Scale]
+
+
+@pytest.mark.parametrize(("losses", "kind"), [((1.0, 2.0), nl.Periodic), ((2.0, 1.0), nl.PiecewiseLinear)])
+def test_first_part_held_out_chooses_how_classifiers_see_numbers(losses, kind, monkeypatch):
+    said = iter([*losses, *[0.0] * 8])  # what comes later has no say
+    calibrate = TabularClassifier._calibrate
+    monkeypatch.setattr(TabularClassifier, "_calibrate", lambda *given: calibrate(*given) and next(said))
+    model = TabularClassifier("best", **SMALL | {"epochs": 1}).fit(X, WORD)
+    (network,) = model.members_.networks
+    assert kind in [type(layer) for layer in network.layers] and len(model.histories_) == 10
+    words = TabularClassifier("best", **SMALL | {"epochs": 1})  # without numbers there is nothing to choose
+    monkeypatch.undo()
+    assert len(words.fit(X[:, 2:3].astype(str), WORD).histories_) == 9
+
+
+def test_a_choice_that_is_not_taken_changes_nothing(monkeypatch):
+    model = TabularClassifier("best", **SMALL)
+    usual = model.fit(X, WORD)
+    assert isinstance(usual.members_.networks[0].layers[1], nl.Periodic)
+    only = model._plan._replace(best=model._plan.best._replace(choices=((0,),)))
+    monkeypatch.setattr(TabularClassifier, "_plan", only)
+    assert clone(model).fit(X, WORD).predict_proba(NEW).tobytes() == usual.predict_proba(NEW).tobytes()
 
 
 def test_columns_are_fitted_to_the_rows_that_are_trained_on():

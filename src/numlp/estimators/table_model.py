@@ -25,6 +25,7 @@ from numlp.run import History
 from numlp.training import fit
 
 Array = NDArray[Any]
+Knots = list[list[float]]  # of the columns of numbers of one network; empty if it has waves
 
 EPOCHS = 256
 # about the time of a plain network; a small table gets as many epochs as make so many steps
@@ -168,15 +169,21 @@ class TableModel(BaseEstimator):
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
         self.notes_: dict[str, Any] = {}  # JSON's types: what the user of a model file should know of the table
-        numbers = x[:, : self.columns_.n_numbers].T
-        knots = [[quantiles(column, bins) for column in numbers] if bins else [] for bins in ensemble.bins]
         hidden = ensemble.hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes
+        choices = self._choices(ensemble, x, rng)
         groups, outside = [], []
         ends = np.cumsum([0, *map(len, held)])
         for start, stop in pairwise(ends):
             inside, chosen, judged = halves(start, stop)
-            group = self._train(hidden, knots, x, y, weight, inside, chosen, n_out, rng)
-            self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
+            tried = []
+            for knots, own_rng in choices:
+                group = self._train(hidden, knots, x, y, weight, inside, chosen, n_out, own_rng)
+                loss = self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
+                tried.append((loss, group))
+                if self.histories_[-1].interrupted:
+                    break
+            best = min(range(len(tried)), key=lambda i: tried[i][0])
+            choices, group = choices[best : best + 1], tried[best][1]
             outside.append(self._judge(group, x[judged], y[judged]))
             groups.append(group)
             if self.histories_[-1].interrupted:
@@ -184,6 +191,15 @@ class TableModel(BaseEstimator):
         params = [list(chain(*each)) for each in zip_longest(*(group.params for group in groups), fillvalue=[])]
         self.members_ = Members(groups[0].networks, params, exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
+
+    def _choices(
+        self, ensemble: realmlp.Ensemble, x: Array, rng: np.random.Generator
+    ) -> list[tuple[list[Knots], np.random.Generator]]:
+        """Return for each choice there is: the knots of each network, and where its random numbers come from."""
+        numbers = x[:, : self.columns_.n_numbers].T
+        choices = ensemble.choices if len(numbers) else ensemble.choices[:1]  # without numbers they are all the same
+        knots = [[[quantiles(column, n) for column in numbers] if n else [] for n in choice] for choice in choices]
+        return list(zip(knots, [rng, *rng.spawn(len(choices) - 1)], strict=True))
 
     def _held_out(self, n: int, folds: int, strata: Array | None, rng: np.random.Generator, where: str) -> list[Array]:
         """Return the rows not to train on, for each time: a random part, or one fold each, alike in their classes."""
@@ -200,7 +216,7 @@ class TableModel(BaseEstimator):
     def _train(
         self,
         hidden: Sequence[int],
-        knots: Sequence[Sequence[Sequence[float]]],
+        knots: Sequence[Knots],
         x: Array,
         y: Array,
         weight: Array | None,
@@ -209,10 +225,7 @@ class TableModel(BaseEstimator):
         n_out: int,
         rng: np.random.Generator,
     ) -> Members:
-        """Return networks trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`.
-
-        `knots` has an entry for each network, which is empty if it has waves.
-        """
+        """Return networks trained on all rows but those in `held`, at the epoch of each wave that is best on `chosen`."""
         columns = self.columns_
         networks, kept = [], []
         for own in knots:
@@ -272,8 +285,8 @@ class TableModel(BaseEstimator):
     def _new_loss(self) -> Loss:
         raise NotImplementedError
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> None:
-        """Keep the members that are best together on held out rows."""
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> float:
+        """Keep the members that are best together on held out rows, and return their loss there."""
         raise NotImplementedError
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:

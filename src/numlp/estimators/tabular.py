@@ -41,8 +41,9 @@ class TabularClassifier(ClassifierMixin, TableModel):
     ----------
     effort
         "fast": 25 epochs instead of 256, more for a small table; "best": the mean of nine wide networks, each with another
-        ninth held out, for classes; for numbers of five pairs, each with another fifth held out, one with waves and one
-        with straight lines between quantiles. The columns are then fitted to all rows.
+        ninth held out, for classes, all with waves or all with straight lines between quantiles, as is better on the first
+        ninth; for numbers of five pairs, each with another fifth held out, one with waves and one with such lines. The
+        columns are then fitted to all rows.
     categorical
         Names or indices of columns of numbers that are categories; text and truth values always are.
     hidden_layer_sizes
@@ -157,12 +158,13 @@ class TabularClassifier(ClassifierMixin, TableModel):
     def _new_loss(self) -> Loss:
         return SoftmaxCrossEntropy(0.1)
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> None:
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> float:
         logits = np.array(list(members.outputs(x)), np.float64)
         found = [(temperature(logits[chosen], y, weight), chosen) for chosen in members.endings()]
-        (best, _), chosen = min(found, key=lambda each: each[0][1])
+        (best, loss), chosen = min(found, key=lambda each: each[0][1])
         members.keep(chosen)
         members.scale_outputs(1 / best)
+        return loss
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
         return 1 - mean_softmax(members, x)[np.arange(len(y)), y]
@@ -272,14 +274,16 @@ class TabularRegressor(RegressorMixin, TableModel):
     def _new_loss(self) -> Loss:
         return SquaredError()
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> None:
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> float:
         outputs = np.array(list(members.outputs(x)), np.float64)
 
         def loss(chosen: Sequence[int]) -> float:
             squares = (outputs[chosen].mean(axis=0) - y) ** 2
             return float(np.average(squares, axis=0, weights=weight).sum())
 
-        members.keep(min(members.endings(), key=loss))
+        best = min(members.endings(), key=loss)
+        members.keep(best)
+        return loss(best)
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
         off = np.mean([outputs.astype(np.float64) for outputs in members.outputs(x)], axis=0) - y
