@@ -38,7 +38,7 @@ OUTSIDE = {
     "llvmlite": "numlp.kernels.fused",
     "safetensors": "numlp.checkpoint numlp.verification",
     "sklearn": "numlp.data.digits numlp.estimators",
-    "pyarrow": "numlp.data.columns numlp.data.frames",
+    "pyarrow": "numlp.data.cells numlp.data.frames",
     "scipy": "numlp.activations numlp.optimizers.lbfgs numlp.estimators",
     "pooch": "numlp.data",
     "requests": "numlp.data.download",

@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,27 @@ def test_what_does_not_fit_is_one_message(name: str, models: dict[str, Path], he
     )
     assert message in error and "\n" not in error
     assert sorted(here.iterdir()) == before and (here / "t.csv").read_text().startswith("size,")
+
+
+def test_dates_are_said_learnt_from_and_checked(here: Path) -> None:
+    days = [date(2026, 1, 1) + timedelta(days=k % 60) for k in range(120)]
+    columns = {"day": days, "price": [day.weekday() + 0.5 for day in days]}
+    stdout = succeeds(
+        "train", write(here / "d.csv", columns), "--target", "price", *QUICK, "--epochs", 60, "--quiet", "--json"
+    )
+    found = json.loads(stdout)
+    assert found["columns"] == [{"name": "day", "kind": "date", "different": 60, "missing": 0}]
+    assert found["test"]["r2"] > 0.5
+    new = {"day": [date(2026, 3, 2), None, date(2026, 3, 8)]}
+    from_csv = succeeds("predict", "d.safetensors", write(here / "new.csv", new))
+    parquet.write_table(pa.table(new), here / "new.parquet")
+    assert succeeds("predict", "d.safetensors", "new.parquet") == from_csv
+    monday, gap, sunday = map(float, from_csv.split())
+    assert monday < gap < sunday
+    said = fails("predict", "d.safetensors", write(here / "bad.csv", {"day": ["2026-03-02", "Monday"]}))
+    assert "bad.csv line 3 column 'day': 'Monday' is not a date such as 2026-11-29" in said
+    said = fails("train", "d.csv", "--target", "day", *QUICK)
+    assert said.endswith("column 'day' must hold numbers or text to be a target, got dates")
 
 
 def test_missing_file_is_status_4(models: dict[str, Path], here: Path) -> None:

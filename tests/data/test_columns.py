@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from numlp.data.columns import MOST_LEVELS, ONE_HOT, Columns, Labels, Table, clip
+from numlp.data.cells import Labels, Table
+from numlp.data.columns import MOST_LEVELS, ONE_HOT, Columns, clip
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, MissingExtraError, ShapeError
 
 ALL = slice(None)
@@ -144,7 +145,11 @@ def test_config_that_no_fit_gives_is_refused(config):
     [
         (np.ones(3), ShapeError, "test: x must have shape (n, columns), got (3,)"),
         (np.ones((0, 2)), ShapeError, "test: x must have at least 1 row and 1 column, got (0, 2)"),
-        (np.ones((2, 1), complex), DTypeError, "test: column 0 must hold numbers or text, got complex128"),
+        (
+            np.ones((2, 1), complex),
+            DTypeError,
+            "test: column 0 must hold numbers, text or dates, got complex128; drop or convert it",
+        ),
         (np.array([[1.0], [np.inf]]), ArgumentError, "test: column 0 must hold finite numbers or gaps, got inf at row 1"),
         (
             SimpleNamespace(tocsr=1),
@@ -221,10 +226,11 @@ def test_columns_of_a_frame_are_found_by_name_and_a_wrong_one_is_named(pa):
         columns.matrix(Table(frame.append_column("c", [[1, 2, 3]]), "test"), "test")
 
 
-def test_frame_of_what_is_no_number_or_text_or_has_a_name_twice_is_refused(pa):
-    dates = pa.table({"d": pa.array([1, 2], pa.date32())})
-    with pytest.raises(DTypeError, match=r"^test: column 'd' must hold numbers or text, got date32\[day\]$"):
-        Columns.fit(Table(dates, "test"), np.arange(2), None)
+def test_frame_of_what_is_no_number_text_or_date_or_has_a_name_twice_is_refused(pa):
+    spans = pa.table({"d": pa.array([1, 2], pa.duration("s"))})
+    wanted = r"^test: column 'd' must hold numbers, text or dates, got duration\[s\]; drop or convert it$"
+    with pytest.raises(DTypeError, match=wanted):
+        Columns.fit(Table(spans, "test"), np.arange(2), None)
     with pytest.raises(ArgumentError, match=r"^test: x must have each column once, got 'a' twice$"):
         Table(pa.table([[1], [2]], names=["a", "a"]), "test")
 

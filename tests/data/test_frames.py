@@ -1,5 +1,6 @@
 import gzip
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,36 @@ def test_semicolons_and_tabs_part_cells_and_then_a_comma_is_a_point(tmp_path: Pa
 def test_user_says_which_columns_are_text_and_which_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("zip,n\n01,1\n02,x\n")
-    assert read_frame(path, texts=["zip"]).to_pydict() == {"zip": ["01", "02"], "n": ["1", "x"]}
+    assert read_frame(path, kinds={"zip": "category"}).to_pydict() == {"zip": ["01", "02"], "n": ["1", "x"]}
     with pytest.raises(
         FormatError, match="line 3 column 'n': 'x' is not a number; use --missing x; 1 such cell in the file"
     ):
-        read_frame(path, numbers=["n"])
-    assert read_frame(path, numbers=["n"], drop=["n"]).column_names == ["zip"]
+        read_frame(path, kinds={"n": "number"})
+    assert read_frame(path, kinds={"n": "number"}, drop=["n"]).column_names == ["zip"]
+
+
+def test_csv_column_of_dates_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "d,t,s\n2026-11-29,2026-11-29T08:30,29/11/2026\n,2026-11-29 10:30:00.5+02:00,1/12/2026\n 2026-11-30 ,,\n"
+    )
+    table = read_frame(path)
+    assert table["d"].to_pylist() == [datetime(2026, 11, 29), None, datetime(2026, 11, 30)]
+    assert table["t"].to_pylist() == [datetime(2026, 11, 29, 8, 30), datetime(2026, 11, 29, 8, 30, 0, 500_000), None]
+    assert table["s"].to_pylist() == ["29/11/2026", "1/12/2026", None]
+    assert read_frame(path, kinds={"d": "category"})["d"].to_pylist()[0] == "2026-11-29"
+    for text, bad, n in (("2026-02-30\n", "2026-02-30", 1), ("soon\n", "soon", 1), ("2026-02-30\nsoon\n", "2026-02-30", 2)):
+        path.write_text("d\n" + "2026-01-01\n" * 30 + text)
+        with pytest.raises(FormatError) as error:
+            read_frame(path)
+        cells = "1 such cell" if n == 1 else "2 such cells"
+        assert f"line 32 column 'd': '{bad}' is not a date such as 2026-11-29" in str(error.value)
+        assert f"; use --missing {bad}, or --categorical d; {cells} in the file" in str(error.value)
+    path.write_text("d\nx\ny\n")
+    with pytest.raises(FormatError, match=r"line 2 column 'd': 'x' is not a date .*; use --missing x; 2 such cells"):
+        read_frame(path, kinds={"d": "date"})
+    path.write_text("d,e\n,1\n,2\n")
+    assert read_frame(path, kinds={"d": "date"})["d"].to_pylist() == [None, None]
 
 
 def test_gzip_is_read_and_damaged_or_too_long_gzip_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +137,7 @@ def test_parquet_that_declares_too_much_is_refused(tmp_path: Path, monkeypatch: 
 def test_parquet_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     parquet.write_table(pa.table({"a": [1, 2], "b": [[1], [2]]}), path)
-    with pytest.raises(FormatError, match=r"column 'b' must hold numbers or text, got list<.*; use --drop b"):
+    with pytest.raises(FormatError, match=r"column 'b' must hold numbers, text or dates, got list<.*; use --drop b"):
         read_frame(path)
     assert read_frame(path, drop=["b"]).to_pydict() == {"a": [1, 2]}
     path.write_bytes(path.read_bytes()[:-20])

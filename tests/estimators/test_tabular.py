@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import numlp as nl
-from numlp.data.columns import Table
+from numlp.data.cells import Table
 from numlp.data.knots import quantiles
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model, tabular

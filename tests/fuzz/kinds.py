@@ -15,6 +15,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ from safetensors.numpy import load as reference_load
 from safetensors.numpy import save as reference_save
 
 import numlp as nl
-from numlp.data.columns import Table
+from numlp.data.cells import Table, is_there
+from numlp.data.dates import Dates, as_utc, date_parts
 from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import TYPES, read_idx
 from numlp.data.images import read_png
@@ -431,6 +433,7 @@ def check_csv(path: Path, data: bytes) -> bool:
 def frame_seeds() -> list[bytes]:
     return [
         *csv_seeds(), b"a;b\n1,5;x\n", b"a\tb\nx\t2\n", b'n,t\n1,"a, b"\n,\n3,"two\nlines"\n', b"n,t\n" + b"1,u\n" * 20 + b"n/a,v\n",
+        b"d,w\n2026-11-29, 2026-11-29T08:30\n,2026-11-30 09:15:00.25+02:00\n",
     ]  # fmt: skip
 
 
@@ -452,6 +455,8 @@ def check_frame(path: Path, data: bytes) -> bool:
             elif isinstance(value, float):
                 number = float(cell if mark == "," else cell.replace(",", "."))
                 assert value == number or (math.isnan(value) and math.isnan(number)), cell
+            elif isinstance(value, datetime):
+                assert value == as_utc(datetime.fromisoformat(cell.strip())), cell
             else:
                 assert value == cell, (value, cell)
     return True
@@ -461,9 +466,16 @@ def parquet_seeds() -> list[bytes]:
     columns = {
         "n": pa.array([1.5, None, 3.0]), "i": pa.array([1, 2, 3], pa.int16()), "t": pa.array(["a", None, "bc"]),
         "c": pa.array(["u", "v", "u"]).dictionary_encode(), "b": pa.array([True, False, None]), "l": pa.array([[1], [], None]),
+        "d": pa.array([20_000, None, -1], pa.date32()), "w": pa.array([2**60, None, -1], pa.timestamp("ns", "Asia/Tokyo")),
     }  # fmt: skip
     seeds = []
-    for names, options in (("nitcb", {}), ("nt", {"compression": "gzip"}), ("c", {"use_dictionary": True}), ("nl", {})):
+    for names, options in (
+        ("nitcb", {}),
+        ("dw", {}),
+        ("nt", {"compression": "gzip"}),
+        ("c", {"use_dictionary": True}),
+        ("nl", {}),
+    ):
         sink = io.BytesIO()
         table = pa.table({name: columns[name] for name in names})
         parquet.write_table(table, sink, write_page_checksum=True, **options)
@@ -494,7 +506,10 @@ def check_parquet(path: Path, data: bytes) -> bool:
     table.validate(full=True)
     with contextlib.suppress(NumlpError):  # infinite numbers
         for i in range(table.num_columns):
-            Table(table, "x").column(i)
+            column = Table(table, "x").column(i)
+            if isinstance(column, Dates):
+                parts = date_parts(column.days)
+                assert (np.isnan(parts).all(axis=1) == ~is_there(column)).all() and not (parts[:, 1] > 365).any()
     return True
 
 

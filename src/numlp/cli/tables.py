@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 import numlp as nl
 from numlp import metrics
 from numlp.cli.app import DATASETS, fail, print_confusion, speaker, warn, writable
-from numlp.data.columns import Labels, Table, cells, is_there
+from numlp.data.cells import Labels, Table, cells, is_there
+from numlp.data.dates import Dates
 from numlp.data.frames import column_names, is_frame, read_frame
 from numlp.data.splits import test_rows
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_number, printable
@@ -174,7 +175,7 @@ def _read_training(path: str, wishes: Wishes) -> tuple[Any, Target]:
             raise ArgumentError(f"{path}: {flag} must name columns beside the target, got {wishes.target!r}")
     if len(set(names) - {wishes.target, *wishes.drop}) == 0:
         raise ArgumentError(f"{path}: file must have a column beside --target and --drop, got none")
-    frame = read_frame(path, missing=wishes.missing, texts=wishes.categorical, drop=wishes.drop)
+    frame = read_frame(path, missing=wishes.missing, kinds=dict.fromkeys(wishes.categorical, "category"), drop=wishes.drop)
     return frame, _target(Table(frame, path), frame.column_names.index(wishes.target), wishes, path)
 
 
@@ -186,6 +187,8 @@ def _target(table: Table, i: int, wishes: Wishes, path: str) -> Target:
     values = cells(column)[there]
     different = np.unique(values)
     where, n = f"{path}: column {printable(str(wishes.target), 60)!r}", len(different)
+    if isinstance(column, Dates):
+        raise ArgumentError(f"{where} must hold numbers or text to be a target, got dates")
     if n < 2:
         raise ArgumentError(f"{where} must have at least 2 different values to be a target, got {n}")
     whole = not text and bool((values == np.floor(values)).all() and np.abs(values).max() < 2**53)
@@ -214,10 +217,10 @@ def _describe(table: Table, categorical: Sequence[str]) -> list[dict[str, Any]]:
     """Return of each column its name, kind, number of different values, and gaps."""
     found = []
     for i, name in enumerate(table.names or ()):
-        column = table.column(i, True if name in categorical else None)
-        text = isinstance(column, Labels)
-        values = (column.codes if isinstance(column, Labels) else column)[is_there(column)]
-        facts = {"kind": "category" if text else "number", "different": len(np.unique(values))}
+        column = table.column(i, "category" if name in categorical else None)
+        values = (column.codes if isinstance(column, Labels) else cells(column))[is_there(column)]
+        kind = "category" if isinstance(column, Labels) else "date" if isinstance(column, Dates) else "number"
+        facts = {"kind": kind, "different": len(np.unique(values))}
         found.append({"name": name, **facts, "missing": table.shape[0] - len(values)})
     return found
 
@@ -286,14 +289,11 @@ def _read_new(model: Any, notes: dict[str, Any], path: str, drop: Sequence[str],
     lacking, extra = model.columns_.difference(found)
     if lacking or extra:
         raise ArgumentError(f"{path}: columns must be those of the model, got {_difference(lacking, extra)}")
-    parts = dict(zip(wanted, (part["kind"] == "number" for part in model.columns_.parts), strict=True))
-    texts = [name for name, number in parts.items() if not number]
-    numbers = [name for name, number in parts.items() if number]
+    kinds = dict(zip(wanted, model.columns_.kinds, strict=True))
     if target is not None:
-        classes = getattr(model, "classes_", np.zeros(0))
-        (texts if classes.dtype.kind == "U" else numbers).append(target)
+        kinds[target] = "category" if getattr(model, "classes_", np.zeros(0)).dtype.kind == "U" else "number"
     missing = [] if path.lower().endswith(".parquet") else notes["missing"]
-    frame = read_frame(path, missing=missing, texts=texts, numbers=numbers, drop=sorted(ignored))
+    frame = read_frame(path, missing=missing, kinds=kinds, drop=sorted(ignored))
     unknown = model.columns_.unknown(Table(frame.select(wanted), path), path)
     for i, (count, level) in unknown.items():
         where = f"{path}: column {printable(wanted[i], 60)!r} has {count:,} cell{'s' if count > 1 else ''}"
@@ -320,9 +320,9 @@ def _difference(lacking: list[str], extra: list[str]) -> str:
 def _values(model: Any, table: Table, i: int, path: str, target: str) -> Array:
     """Return the target of each row: numbers with NaN for a gap, or labels with -1 for one."""
     if not hasattr(model, "classes_"):
-        return np.asarray(table.column(i, False))
+        return np.asarray(table.column(i, "number"))
     classes = model.classes_
-    column = table.column(i, classes.dtype.kind == "U")
+    column = table.column(i, "category" if classes.dtype.kind == "U" else "number")
     values, there = cells(column), is_there(column)
     place = {value: k for k, value in enumerate(classes.tolist())}
     labels = np.array([place.get(value, -1) for value in values.tolist()])

@@ -1,218 +1,53 @@
-"""Tables of numbers and categories, with gaps, as one matrix of float32: fitted once, for any table of these columns."""
+"""Tables of numbers, categories and dates, with gaps, as one matrix of float32: fitted once, for any table like that."""
 
-import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ArgumentError, CheckpointError, DTypeError, MissingExtraError, ShapeError, printable
+from numlp.data.cells import Labels, Table, cells, is_there
+from numlp.data.dates import N_PARTS, Dates, date_parts
+from numlp.errors import ArgumentError, CheckpointError, ShapeError, printable
 
 Array = NDArray[Any]
 
 ONE_HOT = 8  # the most levels a category has if it is to be one column for each level; with more it is coded
-_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: a product with it spreads bits upwards
 MOST_LEVELS = 1_000  # of a category, the most frequent ones; the others count as unknown
-
-
-class Labels(NamedTuple):
-    """A column of categories: `levels[codes[n]]` is the n-th one, and a code of -1 is a gap."""
-
-    codes: Array
-    levels: list[str]
-
-
-def is_there(column: Array | Labels) -> Array:
-    """Return which cells of a column are no gaps, (n,)."""
-    return column.codes >= 0 if isinstance(column, Labels) else ~np.isnan(column)
-
-
-def cells(column: Array | Labels) -> Array:
-    """Return a column's numbers or texts, (n,); a gap is NaN, or an empty text."""
-    return np.array([*column.levels, ""])[column.codes] if isinstance(column, Labels) else column
-
-
-class Table:
-    """Any table, column by column: numbers (float64, NaN is a gap) or Labels.
-
-    A data frame comes in through the Arrow interface (pandas, polars, pyarrow and others), which needs pyarrow; else `x` is
-    what NumPy makes a matrix of. Numbers are numbers, text and truth values are categories, unless `categorical` names them.
-
-    Errors  ShapeError if it has no rows and columns; MissingExtraError without pyarrow.
-    """
-
-    def __init__(self, x: Any, where: str) -> None:
-        self._where, self._matrix = where, np.empty((0, 0))
-        self._frame: Any = None
-        self.names: list[str] | None = None
-        if hasattr(x, "__arrow_c_stream__"):
-            self._frame = _arrow(x)
-            self.names = [str(name) for name in self._frame.column_names]
-            self.shape = (self._frame.num_rows, self._frame.num_columns)
-        elif hasattr(x, "tocsr"):
-            raise DTypeError(f"{where}: x must be a table or a dense matrix, got a sparse one; use x.toarray()")
-        else:
-            self._matrix = np.asarray(x)
-            if self._matrix.ndim != 2:
-                raise ShapeError(f"{where}: x must have shape (n, columns), got {self._matrix.shape}")
-            self.shape = self._matrix.shape
-        if 0 in self.shape:
-            raise ShapeError(f"{where}: x must have at least 1 row and 1 column, got {self.shape}")
-        if self.names is not None and len(set(self.names)) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise ArgumentError(f"{where}: x must have each column once, got {printable(twice)!r} twice")
-
-    def column(self, i: int, categorical: bool | None = None) -> Array | Labels:
-        """Return column i; `categorical` says what it is to be, None leaves it as it is.
-
-        Errors  DTypeError, ArgumentError naming the column if it is not what it is to be.
-        """
-        found = self._matrix_column(i) if self._frame is None else self._frame_column(i)
-        if isinstance(found, Labels):
-            return found if categorical is not False else self._as_numbers(found, i)
-        if categorical:
-            gaps = np.isnan(found)
-            values, codes = np.unique(np.where(gaps, 0, found), return_inverse=True)
-            return Labels(np.where(gaps, -1, codes), [_text(value) for value in values.tolist()])
-        if np.isinf(found).any():
-            row = int(np.argmax(np.isinf(found)))
-            raise ArgumentError(
-                f"{self._where}: {self.name(i)} must hold finite numbers or gaps, got {found[row]} at row {row}"
-            )
-        return found
-
-    def keys(self) -> Array:
-        """Return 64 bits for each row, the same for equal rows; for two others only by chance, 1 in 10^19."""
-        found = np.zeros(self.shape[0], np.uint64)
-        for i in range(self.shape[1]):
-            column = self.column(i)
-            if isinstance(column, Labels):
-                bits = np.array([*map(_digest, column.levels), 0], np.uint64)[column.codes]
-            else:
-                bits = np.where(np.isnan(column), np.nan, column + 0.0).view(np.uint64)  # one NaN, and no -0
-            found = (found ^ bits) * _ODD
-            found ^= found >> np.uint64(32)
-        return found
-
-    def name(self, i: int) -> str:
-        """Return how a message names column i."""
-        return f"column {i}" if self.names is None else f"column {printable(self.names[i], 60)!r}"
-
-    def _frame_column(self, i: int) -> Array | Labels:
-        import pyarrow as pa
-
-        chunks, is_a = self._frame.column(i), pa.types
-        coded = is_a.is_dictionary(chunks.type)
-        kind = chunks.type.value_type if coded else chunks.type
-        number = is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_decimal(kind)
-        text = is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind) or is_a.is_boolean(kind)
-        if is_a.is_null(kind):
-            return np.full(len(chunks), np.nan)
-        if not (number or text):
-            raise DTypeError(f"{self._where}: {self.name(i)} must hold numbers or text, got {kind}")
-        if number and not coded:
-            return np.asarray(chunks.cast(pa.float64()).to_numpy(), np.float64)
-        known: dict[str, int] = {}
-        codes = []
-        for chunk in (chunks if coded else chunks.cast(pa.large_string()).dictionary_encode()).chunks:  # each its own levels
-            levels = chunk.dictionary.to_pylist()
-            place = [-1 if _is_gap(level) else known.setdefault(_text(level), len(known)) for level in levels]
-            codes.append(np.array([*place, -1])[chunk.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)])
-        return Labels(np.concatenate(codes), list(known))
-
-    def _matrix_column(self, i: int) -> Array | Labels:
-        values = self._matrix[:, i]
-        if values.dtype.kind in "fiu":
-            return values.astype(np.float64)
-        if values.dtype.kind == "c":
-            raise DTypeError(f"{self._where}: {self.name(i)} must hold numbers or text, got {values.dtype}")
-        known: dict[str, int] = {}
-        cells = values.tolist()
-        if values.dtype.kind == "O" and all(_is_number(cell) or _is_gap(cell) for cell in cells):
-            return np.array([np.nan if _is_gap(cell) else cell for cell in cells], np.float64)
-        codes = [-1 if _is_gap(cell) else known.setdefault(_text(cell), len(known)) for cell in cells]
-        return Labels(np.array(codes), list(known))
-
-    def _as_numbers(self, labels: Labels, i: int) -> Array:
-        """Read text as numbers: a column that had numbers when the model was fitted."""
-        try:
-            values = np.array([*map(float, labels.levels), np.nan])
-        except ValueError:
-            wrong = next(level for level in labels.levels if not _is_float(level))
-            raise DTypeError(
-                f"{self._where}: {self.name(i)} must hold numbers, as when it was fitted, got {printable(wrong, 40)!r}"
-            ) from None
-        return values[labels.codes]
-
-
-def _arrow(x: Any) -> Any:
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingExtraError(f"a data frame needs pyarrow: pip install 'numlp[table]' ({error})") from error
-    return pyarrow.table(x)
-
-
-def _is_gap(cell: Any) -> bool:
-    return cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")
-
-
-def _is_number(cell: Any) -> bool:
-    return isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-def _is_float(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _text(cell: Any) -> str:
-    """Return a category's name, the same for an array as for a frame: 3 and 3.0 are one, and True is true."""
-    if isinstance(cell, bool | np.bool_):
-        return str(cell).lower()
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+_NUMBERS = ("number", "date")
 
 
 class Columns:
     """How a table becomes a matrix: numbers first, then columns of ones and zeros, then codes.
 
         numbers     z = (x - median) s, s = 1 / (q75 - q25), or 2 / (max - min) where that is 0, or 0;  a gap is 0   (1)
+        dates       four numbers, `numlp.data.dates.date_parts`: the time, the day of the year and of the week, the hour
         categories  of at most 8 levels: one column a level, 1 or 0; of two: one column, 1 or -1; a gap or an
                     unknown one is 0 in all of them; then (1) as for numbers                                         (2)
         both        y = z / sqrt(1 + (z / 3)^2), within (-3, 3)                                                      (3)
         categories  of more levels: the code 1 .. K of the level; 0 for a gap or an unknown one                      (4)
 
-    A column of numbers that had gaps when fitted has a second one like (2), which says where they are. Everything is fitted
-    by `fit` and then fixed; `to_config` gives all of it in JSON's types.
+    A column of numbers or dates that had gaps when fitted has one more like (2), which says where they are. Everything is
+    fitted by `fit` and then fixed; `to_config` gives all of it in JSON's types.
 
     Source  Holzmüller, Grinsztajn, Steinwart 2024, section 3 and appendix A (RealMLP).
     """
 
     def __init__(self, parts: Sequence[dict[str, Any]], names: Sequence[str] | None) -> None:
         self.parts, self.names = [dict(part) for part in parts], None if names is None else list(names)
-        kinds = ("number", "levels", "codes")
-        placed = [(kind, i) for kind in kinds for i, part in enumerate(self.parts) if part["kind"] == kind]
         self._spans: dict[int, slice] = {}
         self._gap_at: dict[int, int] = {}
-        at = sum(part["kind"] == "number" for part in self.parts)
-        self.n_numbers = at
-        for place, (_, i) in enumerate(item for item in placed if item[0] == "number"):
-            self._spans[i] = slice(place, place + 1)
-            if self.parts[i]["gap"]:
-                self._gap_at[i], at = at, at + 1
-        for kind, i in placed:
-            if kind != "number":
-                width = 1 if kind == "codes" else len(self.parts[i]["values"][0])
-                self._spans[i], at = slice(at, at + width), at + width
-        self.width = at
+        self.n_numbers = self.width = 0
+        for kinds in (_NUMBERS, ("levels",), ("codes",)):
+            placed = [i for i, part in enumerate(self.parts) if part["kind"] in kinds]
+            for i in placed:
+                width = _width(self.parts[i])
+                self._spans[i], self.width = slice(self.width, self.width + width), self.width + width
+            if kinds is _NUMBERS:
+                self.n_numbers = self.width
+                for i in placed:
+                    if self.parts[i]["gap"]:
+                        self._gap_at[i], self.width = self.width, self.width + 1
 
     @property
     def coded(self) -> dict[int, int]:
@@ -220,6 +55,11 @@ class Columns:
         return {
             self._spans[i].start: len(part["levels"]) + 1 for i, part in enumerate(self.parts) if part["kind"] == "codes"
         }
+
+    @property
+    def kinds(self) -> list[str]:
+        """Return what each column of a table is to be: a "number", a "date" or a "category"."""
+        return [part["kind"] if part["kind"] in _NUMBERS else "category" for part in self.parts]
 
     def places(self, i: int) -> list[int]:
         """Return which columns of the matrix column i of the table becomes."""
@@ -232,9 +72,11 @@ class Columns:
         chosen = _chosen(table, categorical)
         parts = []
         for i in range(table.shape[1]):
-            column = table.column(i, True if i in chosen else None)
+            column = table.column(i, "category" if i in chosen else None)
             if isinstance(column, Labels):
                 parts.append(_category(Labels(column.codes[rows], column.levels)))
+            elif isinstance(column, Dates):
+                parts.append(_date(column.days[rows]))
             else:
                 parts.append(_number(column[rows]))
         return cls(parts, table.names)
@@ -248,15 +90,17 @@ class Columns:
         order = self._order(table, where)
         out = np.empty((table.shape[0] if rows is None else len(rows), self.width), np.float32)
         for i, part in enumerate(self.parts):
-            column = table.column(order[i], part["kind"] != "number")
+            column = table.column(order[i], self.kinds[i])
             if isinstance(column, Labels):
                 codes = _coded(column, part["levels"])
                 codes = codes if rows is None else codes[rows]
                 out[:, self._spans[i]] = codes[:, None] if part["kind"] == "codes" else np.array(part["values"])[codes]
                 continue
-            column = column if rows is None else column[rows]
-            gaps = np.isnan(column)
-            out[:, self._spans[i].start] = np.where(gaps, 0, clip((column - part["median"]) * part["scale"]))
+            numbers = cells(column) if rows is None else cells(column)[rows]
+            gaps = np.isnan(numbers)
+            numbers = date_parts(numbers) if isinstance(column, Dates) else numbers[:, None]
+            scaled = clip((numbers - np.array(part["median"])) * np.array(part["scale"]))
+            out[:, self._spans[i]] = np.where(gaps[:, None], 0, scaled)
             if part["gap"]:
                 out[:, self._gap_at[i]] = np.array(part["gap"])[gaps.astype(int)]
         return out
@@ -268,7 +112,7 @@ class Columns:
         """
         found, order = {}, self._order(table, where)
         for i, part in enumerate(self.parts):
-            column = table.column(order[i], part["kind"] != "number")
+            column = table.column(order[i], self.kinds[i])
             if isinstance(column, Labels):
                 new = (_coded(column, part["levels"]) == 0) & is_there(column)
                 if new.any():
@@ -318,6 +162,11 @@ class Columns:
         return cls(parts, names)
 
 
+def _width(part: dict[str, Any]) -> int:
+    """Return how many columns of the matrix a part fills, beside the one for gaps."""
+    return {"number": 1, "date": N_PARTS, "codes": 1}.get(part["kind"]) or len(part["values"][0])
+
+
 def _is_part(part: Any) -> bool:
     """Whether a part from a file is one that `fit` could have made."""
 
@@ -325,8 +174,10 @@ def _is_part(part: Any) -> bool:
         fits = isinstance(values, list) and all(isinstance(v, int | float) and abs(v) < np.inf for v in values)
         return fits and (n is None or len(values) == n)
 
-    if part["kind"] == "number":
-        return numbers([part["median"], part["scale"]]) and (part["gap"] is None or numbers(part["gap"], 2))
+    if part["kind"] in _NUMBERS:
+        scales = [part["median"], part["scale"]]
+        ok = numbers(scales) if part["kind"] == "number" else all(numbers(each, N_PARTS) for each in scales)
+        return ok and (part["gap"] is None or numbers(part["gap"], 2))
     texts = isinstance(part["levels"], list) and all(isinstance(level, str) for level in part["levels"])
     if part["kind"] == "codes":
         return texts
@@ -363,10 +214,19 @@ def _robust(values: Array) -> tuple[float, float]:
 
 
 def _number(column: Array) -> dict[str, Any]:
+    median, scale = _robust(column[~np.isnan(column)])
+    return {"kind": "number", "median": median, "scale": scale, "gap": _gap(column)}
+
+
+def _date(days: Array) -> dict[str, Any]:
+    medians, scales = zip(*map(_robust, date_parts(days[~np.isnan(days)]).T), strict=True)
+    return {"kind": "date", "median": list(medians), "scale": list(scales), "gap": _gap(days)}
+
+
+def _gap(column: Array) -> list[float] | None:
+    """Return what the column that says where the gaps are holds: for a value, and for a gap."""
     gaps = np.isnan(column)
-    median, scale = _robust(column[~gaps])
-    gap = _scaled(np.where(gaps, 1.0, -1.0), np.array([-1.0, 1.0])).tolist() if gaps.any() and not gaps.all() else None
-    return {"kind": "number", "median": median, "scale": scale, "gap": gap}
+    return _scaled(np.where(gaps, 1.0, -1.0), np.array([-1.0, 1.0])).tolist() if gaps.any() and not gaps.all() else None
 
 
 def _category(column: Labels) -> dict[str, Any]:

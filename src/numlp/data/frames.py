@@ -4,9 +4,11 @@ import gzip
 import os
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from numlp.data.dates import as_utc
 from numlp.data.tables import csv_lines
 from numlp.errors import FormatError, MissingExtraError, printable
 
@@ -18,6 +20,7 @@ MOST_UNPACKED = 1 << 30  # of the text behind a .csv.gz; a plain file may have a
 _NEARLY = 0.9  # a column with this share of numbers is one of numbers, and its texts are errors
 # as Arrow reads them; a number that is not finite is found later
 _NUMBER = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan))$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 _DECIMAL_COMMA = r"^([+-]?[0-9]*),([0-9]+([eE][+-]?[0-9]+)?)$"
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 
@@ -31,15 +34,15 @@ def read_frame(
     path: str | os.PathLike[str],
     *,
     missing: Sequence[str] = (),
-    texts: Collection[str] = (),
-    numbers: Collection[str] = (),
+    kinds: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
 ) -> Any:
-    """Return a CSV or Parquet file, as its name says, as a pyarrow.Table of numbers and text.
+    """Return a CSV or Parquet file, as its name says, as a pyarrow.Table of numbers, text and dates.
 
     An empty cell is a gap. Cells are parted by commas, or as the line of names is by semicolons or tabs: then a number may
-    have a decimal comma. A column of a CSV file is one of numbers (float64, of which nan is a gap) if all its cells are,
-    and text otherwise; if nine of ten are numbers, the others are errors. A Parquet file says itself what its columns are.
+    have a decimal comma. A column of a CSV file is one of numbers (float64, of which nan is a gap) or of dates (ISO 8601,
+    with or without a time) if all its cells are, and text otherwise; if nine of ten are, the others are errors. A Parquet
+    file says itself what its columns are.
 
     Parameters
     ----------
@@ -47,8 +50,8 @@ def read_frame(
         .csv or .csv.gz, UTF-8 with a line of column names; or .parquet.
     missing
         Texts in a CSV file that are gaps, such as n/a.
-    texts, numbers
-        Columns of a CSV file that are text whatever they hold, and those that must be numbers.
+    kinds
+        {column of a CSV file: what it is}: "category" for text whatever it holds, "number" or "date" for what it must be.
     drop
         Columns to leave out, without a look at what they hold.
 
@@ -57,7 +60,7 @@ def read_frame(
     """
     where = os.fspath(path)
     if not _is_parquet(path, where):
-        return read_csv_frame(path, missing=missing, texts=texts, numbers=numbers, drop=drop)
+        return read_csv_frame(path, missing=missing, kinds=kinds, drop=drop)
     if missing:
         raise FormatError(f"{where}: file must be CSV text for --missing, got Parquet, which has gaps of its own")
     return read_parquet_frame(path, drop=drop)
@@ -100,8 +103,7 @@ def read_csv_frame(
     path: str | os.PathLike[str],
     *,
     missing: Sequence[str] = (),
-    texts: Collection[str] = (),
-    numbers: Collection[str] = (),
+    kinds: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
 ) -> Any:
     """Read a CSV file, whatever its name; as `read_frame`."""
@@ -116,7 +118,7 @@ def read_csv_frame(
         if not table.num_rows:
             raise FormatError(f"{where}: file must have at least 1 row below the column names, got none")
         for i, name in enumerate(kept):  # one after the other: the text of a column goes when its numbers are there
-            column = _column(table.column(i), path, name, names.index(name), name in texts, name in numbers, delimiter)
+            column = _column(table.column(i), path, name, names.index(name), (kinds or {}).get(name), delimiter)
             table = table.set_column(i, name, column)
     except (pa.ArrowException, MemoryError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
@@ -225,11 +227,8 @@ def _cells(path: str | os.PathLike[str], names: list[str], kept: list[str], miss
     )
 
 
-def _column(
-    cells: Any, path: str | os.PathLike[str], name: str, place: int, text: bool, number: bool, delimiter: str
-) -> Any:
-    """Return a column's cells as numbers if that is what they are, else as they are."""
-    import pyarrow as pa
+def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, kind: str | None, delimiter: str) -> Any:
+    """Return a column's cells as numbers or dates if that is what they are, else as they are."""
     from pyarrow import compute
 
     if compute.any(compute.match_substring(cells, "\0")).as_py():
@@ -237,34 +236,68 @@ def _column(
         raise FormatError(
             f"{os.fspath(path)} line {line} column {printable(name, 60)!r}: cell must be text, got a NUL character"
         )
-    if text:
+    if kind == "category":
         return cells
     plain = compute.utf8_trim_whitespace(cells)
     if delimiter != ",":
         plain = compute.replace_substring_regex(plain, _DECIMAL_COMMA, r"\1.\2")
+    whole = len(cells) - cells.null_count
+    for read, what in ((_numbers, "number"), (_dates, "date")):
+        if kind in (None, what):
+            values, wrong = read(plain)
+            bad = compute.sum(wrong).as_py() or 0
+            if values is not None and not bad:
+                return values
+            if values is not None or kind or whole - bad >= _NEARLY * whole:
+                raise FormatError(_complaint(path, name, place, cells.filter(wrong)[0].as_py(), bad, what, kind))
+    return cells
+
+
+def _numbers(cells: Any) -> tuple[Any, Any]:
+    """Return text as numbers, None if some are not, and which are none or not finite."""
+    import pyarrow as pa
+    from pyarrow import compute
+
     try:
-        values = plain.cast(pa.float64())
-        wrong = compute.is_inf(values)
+        values = cells.cast(pa.float64())
+        return values, compute.is_inf(values)
     except pa.ArrowInvalid:
-        values, wrong = None, compute.invert(compute.match_substring_regex(plain, _NUMBER))
-    bad, whole = compute.sum(wrong).as_py() or 0, len(cells) - cells.null_count
-    if not bad and values is not None:
-        return values
-    if values is None and not number and whole - bad < _NEARLY * whole:
-        return cells
-    first = cells.filter(wrong)[0].as_py()
-    raise FormatError(_complaint(path, name, place, first, bad, number))
+        return None, compute.invert(compute.match_substring_regex(cells, _NUMBER))
 
 
-def _complaint(path: str | os.PathLike[str], name: str, place: int, cell: str, count: int, number: bool) -> str:
-    """Return what is to be said about a cell that is no number in a column of numbers."""
+def _dates(cells: Any) -> tuple[Any, Any]:
+    """Return text as times in UTC, None if some are not, and which are none."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    shaped = compute.match_substring_regex(cells, _DATE)
+    if (compute.sum(shaped).as_py() or 0) < _NEARLY * (len(cells) - cells.null_count):  # no dates: spare the look at each
+        return None, compute.invert(shaped)
+    values = pa.chunked_array([pa.array(map(_time, cells.to_pylist()), pa.timestamp("us"))])
+    wrong = compute.and_(cells.is_valid(), values.is_null())
+    return None if compute.any(wrong).as_py() else values, wrong
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return the time that a text names, in UTC, None if it names none."""
+    try:
+        return None if text is None else as_utc(datetime.fromisoformat(text))
+    except ValueError:  # such as the 30th of February
+        return None
+
+
+def _complaint(
+    path: str | os.PathLike[str], name: str, place: int, cell: str, count: int, what: str, kind: str | None
+) -> str:
+    """Return what is to be said about a cell that is not what the others of its column are."""
     where, shown = os.fspath(path), printable(cell, 40)
     line = next(n for n, cells in _lines(path, where) if n > 1 and len(cells) > place and cells[place] == cell)
-    what = "a finite number" if cell.strip().lower().lstrip("+-").startswith("inf") else "a number"
-    or_text = "" if number else f", or --categorical {printable(name, 60)}"
+    a_number = "a finite number" if cell.strip().lower().lstrip("+-").startswith("inf") else "a number"
+    wanted = a_number if what == "number" else "a date such as 2026-11-29 or 2026-11-29T08:30"
+    or_text = "" if kind else f", or --categorical {printable(name, 60)}"
     cells = f"{count:,} such cell{'s' if count > 1 else ''} in the file"
     at = f"{where} line {line} column {printable(name, 60)!r}"
-    return f"{at}: {shown!r} is not {what}; use --missing {shown}{or_text}; {cells}"
+    return f"{at}: {shown!r} is not {wanted}; use --missing {shown}{or_text}; {cells}"
 
 
 def _complain(path: str | os.PathLike[str], where: str, width: int) -> None:
@@ -290,11 +323,9 @@ def _declared(file: Any, where: str, drop: Collection[str]) -> list[str]:
         kind = kind.value_type if types.is_dictionary(kind) else kind
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         text = types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind) or types.is_null(kind)
-        if not (number or text):
-            shown = printable(name, 60)
-            raise FormatError(
-                f"{where}: column {shown!r} must hold numbers or text, got {printable(str(kind), 80)}; use --drop {shown}"
-            )
+        if not (number or text or types.is_date(kind) or types.is_timestamp(kind)):
+            shown, got = printable(name, 60), printable(str(kind), 80)
+            raise FormatError(f"{where}: column {shown!r} must hold numbers, text or dates, got {got}; use --drop {shown}")
     return kept
 
 

@@ -12,7 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from numlp.checkpoint import load, save
-from numlp.data.columns import Columns, Table
+from numlp.data.cells import Table
+from numlp.data.columns import Columns
 from numlp.data.knots import quantiles
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number
 from numlp.estimators import realmlp

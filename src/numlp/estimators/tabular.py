@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from numlp.data.columns import Table
+from numlp.data.cells import Table
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_same_length
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import temperature
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 class TabularClassifier(ClassifierMixin, TableModel):
-    """Classes from a table of numbers and categories, with gaps: RealMLP with its tuned defaults.
+    """Classes from a table of numbers, categories and dates, with gaps: RealMLP with its tuned defaults.
 
     The columns are prepared as `numlp.data.columns.Columns` says, fitted to the rows that are trained on; what was fitted is
     part of the saved model. A fifth of the rows is held out. The rate of training goes up and down in four waves: of each,
@@ -45,7 +45,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
         ninth; for numbers of five pairs, each with another fifth held out, one with waves and one with such lines. The
         columns are then fitted to all rows.
     categorical
-        Names or indices of columns of numbers that are categories; text and truth values always are.
+        Names or indices of columns of numbers or dates that are categories; text and truth values always are.
     hidden_layer_sizes
         The width of each hidden layer; None takes 256, 256, 256, and 512, 512, 512 for classes with effort="best".
     learning_rate
@@ -184,7 +184,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
 
 
 class TabularRegressor(RegressorMixin, TableModel):
-    """Numbers from a table of numbers and categories, with gaps: RealMLP with its tuned defaults.
+    """Numbers from a table of numbers, categories and dates, with gaps: RealMLP with its tuned defaults.
 
     As `TabularClassifier`; the target is standardized, the epochs with the smallest squared error on the held out rows are
     kept, and predictions stay within the range of the target in training.
