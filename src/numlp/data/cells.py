@@ -79,18 +79,16 @@ class Table:
             different, codes = np.unique(np.where(there, cells(found), 0), return_inverse=True)
             levels = texts_of(different) if isinstance(found, Dates) else [_text(value) for value in different.tolist()]
             return Labels(np.where(there, codes, -1), levels)
-        if isinstance(found, Dates) or (kind == "date" and not there.any()):
-            if kind == "number" and there.any():
-                raise DTypeError(f"{self._where}: {self.name(i)} must hold numbers, as when it was fitted, got dates")
-            return _floats(found) if kind == "number" else Dates(_floats(found))
-        if kind == "date":
-            raise DTypeError(f"{self._where}: {self.name(i)} must hold dates, as when it was fitted, got numbers")
-        if np.isinf(found).any():
-            row = int(np.argmax(np.isinf(found)))
+        own = "date" if isinstance(found, Dates) else "number"
+        if kind not in (None, own) and there.any():
+            raise DTypeError(f"{self._where}: {self.name(i)} must hold {kind}s, as when it was fitted, got {own}s")
+        floats = _floats(found)
+        if np.isinf(floats).any():
+            row = int(np.argmax(np.isinf(floats)))
             raise ArgumentError(
-                f"{self._where}: {self.name(i)} must hold finite numbers or gaps, got {found[row]} at row {row}"
+                f"{self._where}: {self.name(i)} must hold finite numbers or gaps, got {floats[row]} at row {row}"
             )
-        return found
+        return Dates(floats) if (kind or own) == "date" else floats
 
     def keys(self) -> Array:
         """Return 64 bits for each row, the same for equal rows; for two others only by chance, 1 in 10^19."""
