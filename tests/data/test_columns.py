@@ -70,6 +70,14 @@ def test_category_of_two_is_one_column_and_of_three_is_three():
     np.testing.assert_allclose(three, clip((raw - medians) / quartiles), rtol=1e-6)
 
 
+def test_truth_values_are_the_same_from_frames_and_from_text():
+    truths = objects([True, False, None, True])
+    for x in (truths, objects(["True", "False", None, "True"]), objects(["TRUE", "FALSE", None, "TRUE"])):
+        for other in (truths, x):
+            assert matrix(fitted(x), other).tolist() == matrix(fitted(truths), truths).tolist()
+    assert fitted(objects(["True", "no"])).unknown(Table(objects(["true", "No"]), "test"), "test") == {0: (1, "No")}
+
+
 def test_gap_and_unknown_category_are_the_same_and_no_known_one():
     x = objects(["a", "b", "c"] * 4)
     found = matrix(fitted(x), objects(["a", "new", None, np.nan]))

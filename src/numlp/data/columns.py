@@ -15,6 +15,8 @@ Array = NDArray[Any]
 ONE_HOT = 8  # the most levels a category has if it is to be one column for each level; with more it is coded
 MOST_LEVELS = 1_000  # of a category, the most frequent ones; the others count as unknown
 _NUMBERS = ("number", "date")
+# how other programs write the truth values of a table to text
+_TRUTHS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 
 
 class Columns:
@@ -244,8 +246,8 @@ def _category(column: Labels) -> dict[str, Any]:
 
 def _coded(column: Labels, levels: Sequence[str]) -> Array:
     """Return the code of each cell: k + 1 for `levels[k]`, 0 for a gap or any other."""
-    place = {level: k + 1 for k, level in enumerate(levels)}
-    return np.array([*(place.get(level, 0) for level in column.levels), 0])[column.codes]
+    place = {_TRUTHS.get(level, level): k + 1 for k, level in enumerate(levels)}
+    return np.array([*(place.get(_TRUTHS.get(level, level), 0) for level in column.levels), 0])[column.codes]
 
 
 def _scaled(column: Array, values: Array) -> Array:
