@@ -86,6 +86,9 @@ def test_csv_column_of_dates_is_one(tmp_path: Path) -> None:
         cells = "1 such cell" if n == 1 else "2 such cells"
         assert f"line 32 column 'd': '{bad}' is not a date such as 2026-11-29" in str(error.value)
         assert f"; use --missing {bad}, or --categorical d; {cells} in the file" in str(error.value)
+    path.write_text("a day\n" + "2026-01-01\n" * 30 + "2 pm\n")  # what to do can be pasted into a shell
+    with pytest.raises(FormatError, match="use --missing '2 pm', or --categorical 'a day'; 1 such cell"):
+        read_frame(path)
     path.write_text("d\nx\ny\n")
     with pytest.raises(FormatError, match=r"line 2 column 'd': 'x' is not a date .*; use --missing x; 2 such cells"):
         read_frame(path, kinds={"d": "date"})

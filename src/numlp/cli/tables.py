@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -313,7 +314,7 @@ def _difference(lacking: list[str], extra: list[str]) -> str:
             advice = f"; was {printable(name, 40)!r} renamed to {printable(near, 40)!r}?"
             break
     if not lacking:
-        advice = "; use " + " ".join(f"--drop {printable(name, 40)}" for name in extra[:5])
+        advice = "; use " + " ".join(f"--drop {quote(printable(name, 40))}" for name in extra[:5])
     return " and ".join(words) + advice
 
 

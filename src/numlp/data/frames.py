@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from shlex import quote
 from typing import Any
 
 from numlp.data.dates import as_utc
@@ -294,10 +295,10 @@ def _complaint(
     line = next(n for n, cells in _lines(path, where) if n > 1 and len(cells) > place and cells[place] == cell)
     a_number = "a finite number" if cell.strip().lower().lstrip("+-").startswith("inf") else "a number"
     wanted = a_number if what == "number" else "a date such as 2026-11-29 or 2026-11-29T08:30"
-    or_text = "" if kind else f", or --categorical {printable(name, 60)}"
+    or_text = "" if kind else f", or --categorical {quote(printable(name, 60))}"
     cells = f"{count:,} such cell{'s' if count > 1 else ''} in the file"
     at = f"{where} line {line} column {printable(name, 60)!r}"
-    return f"{at}: {shown!r} is not {wanted}; use --missing {shown}{or_text}; {cells}"
+    return f"{at}: {shown!r} is not {wanted}; use --missing {quote(shown)}{or_text}; {cells}"
 
 
 def _complain(path: str | os.PathLike[str], where: str, width: int) -> None:
@@ -325,7 +326,9 @@ def _declared(file: Any, where: str, drop: Collection[str]) -> list[str]:
         text = types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind) or types.is_null(kind)
         if not (number or text or types.is_date(kind) or types.is_timestamp(kind)):
             shown, got = printable(name, 60), printable(str(kind), 80)
-            raise FormatError(f"{where}: column {shown!r} must hold numbers, text or dates, got {got}; use --drop {shown}")
+            raise FormatError(
+                f"{where}: column {shown!r} must hold numbers, text or dates, got {got}; use --drop {quote(shown)}"
+            )
     return kept
 
 
