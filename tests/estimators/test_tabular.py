@@ -19,7 +19,7 @@ from numlp.data.knots import quantiles
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model, tabular
 from numlp.estimators.members import Members
-from numlp.estimators.table_model import halves
+from numlp.estimators.table_model import first_or_better, halves
 from numlp.layers import Dense
 
 SMALL = {"hidden_layer_sizes": (32, 32), "epochs": 12, "random_state": 0}
@@ -186,13 +186,37 @@ def test_knots_are_quantiles_of_the_columns_of_all_rows():
 def test_first_part_held_out_chooses_how_classifiers_see_numbers(losses, kind, monkeypatch):
     said = iter([*losses, *[0.0] * 8])  # what comes later has no say
     calibrate = TabularClassifier._calibrate
-    monkeypatch.setattr(TabularClassifier, "_calibrate", lambda *given: calibrate(*given) and next(said))
+    monkeypatch.setattr(TabularClassifier, "_calibrate", lambda *given: 0 * calibrate(*given) + next(said))
     model = TabularClassifier("best", **SMALL | {"epochs": 1}).fit(X, WORD)
     (network,) = model.members_.networks
     assert kind in [type(layer) for layer in network.layers] and len(model.histories_) == 10
     words = TabularClassifier("best", **SMALL | {"epochs": 1})  # without numbers there is nothing to choose
     monkeypatch.undo()
     assert len(words.fit(X[:, 2:3].astype(str), WORD).histories_) == 9
+
+
+def test_a_choice_is_taken_only_if_it_is_clearly_better():
+    first, noise = np.full(100, 0.5), np.tile([-1.0, 1.0], 50)
+    assert first_or_better([first, first - 0.19 + noise]) == 0  # within two standard errors, which are 0.2
+    assert first_or_better([first, first - 0.21 + noise]) == 1
+    assert first_or_better([first, first + 0.21 + noise, first - 0.3 + noise, first - 0.3 + noise]) == 2
+    assert first_or_better([first + noise, first + noise]) == 0  # row by row
+
+
+def test_calibration_tells_the_loss_of_each_row(classifier, regressor):
+    for model, y, own in (
+        (classifier, np.searchsorted(classifier.classes_, NEW_WORD), lambda p, y: -np.log(p[np.arange(200), y])),
+        (regressor, ((NEW_NUMBER - regressor._center) / regressor._unit)[:, None], lambda z, y: ((z - y) ** 2)[:, 0]),
+    ):
+        x, weight = model.columns_.matrix(Table(NEW, "test"), "test"), np.linspace(0, 2, 200)
+        for w in (None, weight):
+            members = Members(
+                model.members_.networks, [[params.copy() for params in each] for each in model.members_.params]
+            )
+            found = model._calibrate(members, x, y, w)
+            outputs = list(members.outputs(x))
+            mean = np.mean(outputs if model is regressor else softmax(np.array(outputs, float), axis=2), axis=0)
+            np.testing.assert_allclose(found, own(mean, y) * (1 if w is None else weight), rtol=1e-4, atol=1e-6)
 
 
 def test_a_choice_that_is_not_taken_changes_nothing(monkeypatch):

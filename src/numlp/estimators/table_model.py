@@ -1,5 +1,6 @@
 """What both estimators for tables do: columns to a matrix, rows held out, networks trained on the rest, one model file."""
 
+import math
 import os
 from collections.abc import Sequence
 from itertools import chain, pairwise, zip_longest
@@ -179,11 +180,11 @@ class TableModel(BaseEstimator):
             tried = []
             for knots, own_rng in choices:
                 group = self._train(hidden, knots, x, y, weight, inside, chosen, n_out, own_rng)
-                loss = self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
-                tried.append((loss, group))
+                losses = self._calibrate(group, x[chosen], y[chosen], None if weight is None else weight[chosen])
+                tried.append((losses, group))
                 if self.histories_[-1].interrupted:
                     break
-            best = min(range(len(tried)), key=lambda i: tried[i][0])
+            best = first_or_better([losses for losses, _ in tried])
             choices, group = choices[best : best + 1], tried[best][1]
             outside.append(self._judge(group, x[judged], y[judged]))
             groups.append(group)
@@ -286,8 +287,8 @@ class TableModel(BaseEstimator):
     def _new_loss(self) -> Loss:
         raise NotImplementedError
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> float:
-        """Keep the members that are best together on held out rows, and return their loss there."""
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> Array:
+        """Keep the members that are best together on held out rows, and return their loss at each, with its weight."""
         raise NotImplementedError
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
@@ -307,6 +308,20 @@ class TableModel(BaseEstimator):
 def without(array: Array, held: slice) -> Array:
     """Return the rows outside `held`: a view where it is at the start, else a copy."""
     return array[held.stop :] if held.start == 0 else np.delete(array, held, axis=0)
+
+
+def first_or_better(losses: Sequence[Array]) -> int:
+    """Return which losses of the same rows, (n,), to go by: the first, unless others are clearly smaller on average.
+
+    Clearly is by two standard errors of the mean difference, as a smaller one may be chance: then nothing is gained by a
+    change, and much may be lost where the rows are few.
+    """
+    best = 0
+    for i, own in enumerate(losses):
+        difference = own - losses[best]
+        if difference.mean() < -2 * difference.std() / math.sqrt(len(difference)):
+            best = i
+    return best
 
 
 def halves(start: int, stop: int) -> tuple[slice, slice, slice]:

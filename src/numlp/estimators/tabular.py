@@ -22,6 +22,7 @@ from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from numlp.network import Network
 
 Array = NDArray[Any]
+_TINY = 1e-12  # a probability whose logarithm is still a number to reckon with
 
 
 class TabularClassifier(ClassifierMixin, TableModel):
@@ -158,13 +159,14 @@ class TabularClassifier(ClassifierMixin, TableModel):
     def _new_loss(self) -> Loss:
         return SoftmaxCrossEntropy(0.1)
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> float:
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> Array:
         logits = np.array(list(members.outputs(x)), np.float64)
         found = [(temperature(logits[chosen], y, weight), chosen) for chosen in members.endings()]
-        (best, loss), chosen = min(found, key=lambda each: each[0][1])
+        (best, _), chosen = min(found, key=lambda each: each[0][1])
         members.keep(chosen)
         members.scale_outputs(1 / best)
-        return loss
+        losses: Array = -np.log(np.maximum(mean_softmax(members, x)[np.arange(len(y)), y], _TINY))
+        return losses if weight is None else weight * losses
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
         return 1 - mean_softmax(members, x)[np.arange(len(y)), y]
@@ -274,16 +276,16 @@ class TabularRegressor(RegressorMixin, TableModel):
     def _new_loss(self) -> Loss:
         return SquaredError()
 
-    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> float:
+    def _calibrate(self, members: Members, x: Array, y: Array, weight: Array | None) -> Array:
         outputs = np.array(list(members.outputs(x)), np.float64)
 
-        def loss(chosen: Sequence[int]) -> float:
-            squares = (outputs[chosen].mean(axis=0) - y) ** 2
-            return float(np.average(squares, axis=0, weights=weight).sum())
+        def losses(chosen: Sequence[int]) -> Array:
+            squares = ((outputs[chosen].mean(axis=0) - y) ** 2).sum(axis=1)
+            return squares if weight is None else weight * squares
 
-        best = min(members.endings(), key=loss)
+        best = min(members.endings(), key=lambda chosen: float(losses(chosen).sum()))
         members.keep(best)
-        return loss(best)
+        return losses(best)
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
         off = np.mean([outputs.astype(np.float64) for outputs in members.outputs(x)], axis=0) - y
