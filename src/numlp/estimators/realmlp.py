@@ -40,7 +40,7 @@ class Ensemble(NamedTuple):
     """How many parts of the rows are held out in turn, and what is trained on the rest each time.
 
     A choice has a number for each network: how many bins its columns of numbers have, or 0 for waves. Of several choices,
-    the one that is better on the first part held out is trained on the others.
+    the first is trained each time, unless another is clearly better on the first part held out.
     """
 
     folds: int = 1

@@ -42,9 +42,9 @@ class TabularClassifier(ClassifierMixin, TableModel):
     ----------
     effort
         "fast": 25 epochs instead of 256, more for a small table; "best": the mean of nine wide networks, each with another
-        ninth held out, for classes, all with waves or all with straight lines between quantiles, as is better on the first
-        ninth; for numbers of five pairs, each with another fifth held out, one with waves and one with such lines. The
-        columns are then fitted to all rows.
+        ninth held out, for classes, all with waves, or all with straight lines between quantiles where these are clearly
+        better on the first ninth; for numbers of five pairs, each with another fifth held out, one with waves and one with
+        such lines. The columns are then fitted to all rows.
     categorical
         Names or indices of columns of numbers or dates that are categories; text and truth values always are.
     hidden_layer_sizes
