@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import numlp as nl
 from numlp import metrics
 from numlp.cli.app import DATASETS, fail, print_confusion, speaker, warn, writable
-from numlp.data.cells import Labels, Table, cells, is_there
+from numlp.data.cells import Labels, Table, cells, is_there, kind_of
 from numlp.data.dates import Dates
 from numlp.data.frames import column_names, is_frame, read_frame
 from numlp.data.splits import test_rows
@@ -220,8 +220,7 @@ def _describe(table: Table, categorical: Sequence[str]) -> list[dict[str, Any]]:
     for i, name in enumerate(table.names or ()):
         column = table.column(i, "category" if name in categorical else None)
         values = (column.codes if isinstance(column, Labels) else cells(column))[is_there(column)]
-        kind = "category" if isinstance(column, Labels) else "date" if isinstance(column, Dates) else "number"
-        facts = {"kind": kind, "different": len(np.unique(values))}
+        facts = {"kind": kind_of(column), "different": len(np.unique(values))}
         found.append({"name": name, **facts, "missing": table.shape[0] - len(values)})
     return found
 

@@ -36,6 +36,11 @@ def cells(column: Column) -> Array:
     return np.array([*column.levels, ""])[column.codes] if isinstance(column, Labels) else _floats(column)
 
 
+def kind_of(column: Column) -> str:
+    """Return "category", "date" or "number"."""
+    return "category" if isinstance(column, Labels) else "date" if isinstance(column, Dates) else "number"
+
+
 class Table:
     """Any table, column by column: numbers (float64, NaN is a gap), Labels or Dates.
 
@@ -79,7 +84,7 @@ class Table:
             different, codes = np.unique(np.where(there, cells(found), 0), return_inverse=True)
             levels = texts_of(different) if isinstance(found, Dates) else [_text(value) for value in different.tolist()]
             return Labels(np.where(there, codes, -1), levels)
-        own = "date" if isinstance(found, Dates) else "number"
+        own = kind_of(found)
         if kind not in (None, own) and there.any():
             raise DTypeError(f"{self._where}: {self.name(i)} must hold {kind}s, as when it was fitted, got {own}s")
         floats = _floats(found)

@@ -165,7 +165,8 @@ class TabularClassifier(ClassifierMixin, TableModel):
         (best, _), chosen = min(found, key=lambda each: each[0][1])
         members.keep(chosen)
         members.scale_outputs(1 / best)
-        losses: Array = -np.log(np.maximum(mean_softmax(members, x)[np.arange(len(y)), y], _TINY))
+        p = softmax(logits[chosen] / best, axis=2).mean(axis=0)[np.arange(len(y)), y]
+        losses: Array = -np.log(np.maximum(p, _TINY))
         return losses if weight is None else weight * losses
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
