@@ -86,19 +86,37 @@ def test_gap_and_unknown_category_are_the_same_and_no_known_one():
 
 def test_category_of_many_levels_is_coded_behind_everything_else():
     many = [f"v{i}" for i in range(ONE_HOT + 1)]
-    x = objects(many, [float(i) for i in range(ONE_HOT + 1)], list("ab" * 5)[: ONE_HOT + 1])
+    x = objects(many * 2, [float(i) for i in range(2 * ONE_HOT + 2)], list("ab" * (ONE_HOT + 1)))
     columns = fitted(x)
     assert columns.coded == {2: ONE_HOT + 2} and columns.width == 3
-    assert sorted(matrix(columns, x)[:, 2]) == list(range(1, ONE_HOT + 2))
+    assert sorted(matrix(columns, x)[: ONE_HOT + 1, 2]) == list(range(1, ONE_HOT + 2))
     assert matrix(columns, objects(["?", None], [0.0, 0.0], ["a", "a"]))[:, 2].tolist() == [0, 0]
     assert [columns.places(i) for i in range(3)] == [[2], [0], [1]]
 
 
 def test_rare_levels_beyond_a_thousand_count_as_unknown():
     levels = [f"v{i:04}" for i in range(MOST_LEVELS + 5)]
-    x = objects(["z", *levels, "z", "v1004", "v1004"])
+    x = objects(["z", *levels, *levels, "z", "z", "v1004"])
     columns = fitted(x)
     assert len(columns.parts[0]["levels"]) == MOST_LEVELS and {"z", "v1004"} <= set(columns.parts[0]["levels"])
+
+
+def test_level_of_a_single_cell_counts_as_unknown_where_levels_are_coded():
+    many = [f"v{i}" for i in range(ONE_HOT + 1)]
+    x = objects([*many, *many, "once"])
+    columns = fitted(x)
+    assert columns.parts[0]["levels"] == many and columns.coded == {0: ONE_HOT + 2}
+    assert matrix(columns, x)[-1].tolist() == [0] and columns.unknown(Table(x, "t"), "t") == {0: (1, "once")}
+    few = fitted(objects(["a", "a", "once"]))
+    assert few.parts[0]["levels"] == ["a", "once"]  # a column of its own is left at 0, where it says nothing
+
+
+def test_names_that_all_differ_say_nothing():
+    x = objects([f"v{i}" for i in range(20)], [float(i) for i in range(20)])
+    columns = fitted(x)
+    assert columns.coded == {} and matrix(columns, x)[:, 1].tolist() == [0] * 20
+    often = objects([*"aaabbb", *(f"v{i}" for i in range(20))])
+    assert fitted(often).parts[0]["levels"] == ["a", "b"] and fitted(often).width == 1
 
 
 def test_rows_come_in_the_order_asked_for_as_float32():

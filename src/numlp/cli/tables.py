@@ -297,7 +297,7 @@ def _read_new(model: Any, notes: dict[str, Any], path: str, drop: Sequence[str],
     unknown = model.columns_.unknown(Table(frame.select(wanted), path), path)
     for i, (count, level) in unknown.items():
         where = f"{path}: column {printable(wanted[i], 60)!r} has {count:,} cell{'s' if count > 1 else ''}"
-        what = f"{where} with categories that were not trained on"
+        what = f"{where} with categories that training saw once or never"
         warn(f"{what}, such as {printable(level, 40)!r}; they count as missing")
     return frame
 

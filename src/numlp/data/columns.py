@@ -13,7 +13,8 @@ from numlp.errors import ArgumentError, CheckpointError, ShapeError, printable
 Array = NDArray[Any]
 
 ONE_HOT = 8  # the most levels a category has if it is to be one column for each level; with more it is coded
-MOST_LEVELS = 1_000  # of a category, the most frequent ones; the others count as unknown
+MOST_LEVELS = 1_000  # of a coded category, the most frequent ones; the others count as unknown
+FEWEST_CELLS = 2  # of a level that has a code: what a single cell teaches is that row, not what the next one will be
 _NUMBERS = ("number", "date")
 # how other programs write the truth values of a table to text
 _TRUTHS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
@@ -28,6 +29,9 @@ class Columns:
                     unknown one is 0 in all of them; then (1) as for numbers                                         (2)
         both        y = z / sqrt(1 + (z / 3)^2), within (-3, 3)                                                      (3)
         categories  of more levels: the code 1 .. K of the level; 0 for a gap or an unknown one                      (4)
+
+    A level that only one cell has counts as unknown in (4). So a network learns what an unknown one means, and cannot learn
+    its rows by heart where nearly every cell differs, as in a column of names. Of what is left, (2) takes at most 8 levels.
 
     A column of numbers or dates that had gaps when fitted has one more like (2), which says where they are. Everything is
     fitted by `fit` and then fixed; `to_config` gives all of it in JSON's types.
@@ -234,7 +238,8 @@ def _gap(column: Array) -> list[float] | None:
 def _category(column: Labels) -> dict[str, Any]:
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
     frequent = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
-    levels = [column.levels[k] for k in sorted(frequent, key=lambda k: column.levels[k]) if counts[k]]
+    fewest = FEWEST_CELLS if np.count_nonzero(counts) > ONE_HOT else 1
+    levels = sorted(column.levels[k] for k in frequent if counts[k] >= fewest)
     n = len(levels)
     if n > ONE_HOT:
         return {"kind": "codes", "levels": levels}
