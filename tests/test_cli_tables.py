@@ -88,7 +88,7 @@ def test_train_says_what_the_table_holds_and_saves_a_model_that_knows_it(here: P
     assert [line.split() for line in lines[3:8]] == [
         ["column", "kind", "different", "missing"],
         *(["size", "number", lines[4].split()[2], "18"], ["kind", "category", "3", "0"]),
-        *(["code", "category", "3", "0"], ["id", "number", "120", "0"]),
+        *(["code", "category", "3", "0"], ["id", "number", "120", "0", *"counts the rows: --drop it".split()]),
     ]
     assert lines[8].startswith("test accuracy ") and lines[8].endswith("(24 rows that were not trained on)")
     assert lines[9].startswith("saved t.safetensors after ")
@@ -108,6 +108,7 @@ def test_train_json_is_one_object_and_the_test_figures_are_those_of_the_rows_lef
         "kind": "number",
         "different": facts["columns"][0]["different"],
         "missing": 18,
+        "advice": "",
     }
     assert facts["test"]["r2"] > 0.5 and facts["test"]["mae"] <= facts["test"]["rmse"] and facts["epochs"] == 100
     assert "regression of 'price'" in result.stderr
@@ -294,7 +295,7 @@ def test_dates_are_said_learnt_from_and_checked(here: Path) -> None:
         "train", write(here / "d.csv", columns), "--target", "price", *QUICK, "--epochs", 60, "--quiet", "--json"
     )
     found = json.loads(stdout)
-    assert found["columns"] == [{"name": "day", "kind": "date", "different": 60, "missing": 0}]
+    assert found["columns"] == [{"name": "day", "kind": "date", "different": 60, "missing": 0, "advice": ""}]
     assert found["test"]["r2"] > 0.5
     new = {"day": [date(2026, 3, 2), None, date(2026, 3, 8)]}
     from_csv = succeeds("predict", "d.safetensors", write(here / "new.csv", new))
@@ -334,7 +335,9 @@ def test_ctrl_c_saves_what_was_learnt_and_says_so(here: Path, monkeypatch: pytes
 def test_columns_that_teach_nothing_are_pointed_out(here: Path) -> None:
     n = 60
     columns = {
-        "x": list(range(n)),
+        "x": list(range(2, n + 2)),
+        "row": list(range(1, n + 1)),
+        "down": list(range(n, 0, -1)),
         "all": [""] * n,
         "one": [7] * n,
         "name": [f"n{i}" for i in range(n)],
@@ -343,6 +346,8 @@ def test_columns_that_teach_nothing_are_pointed_out(here: Path) -> None:
     out = succeeds("train", write(here / "u.csv", columns), "--target", "y", *QUICK)
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert lines["one"].endswith("nothing can be learnt from it: --drop it") and lines["name"].endswith("--drop it")
+    assert lines["row"].endswith("  counts the rows: --drop it")
+    assert all(lines[name].endswith("  0") for name in ("x", "down"))  # a year may also rise by one in each row
     assert lines["all"].split()[1:4] == ["number", "0", "60"] and not lines["x"].endswith("it")
 
 

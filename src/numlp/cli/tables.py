@@ -215,14 +215,27 @@ def _target(table: Table, i: int, wishes: Wishes, path: str) -> Target:
 
 
 def _describe(table: Table, categorical: Sequence[str]) -> list[dict[str, Any]]:
-    """Return of each column its name, kind, number of different values, and gaps."""
+    """Return of each column its name, kind, number of different values, gaps, and what should be done about it."""
     found = []
     for i, name in enumerate(table.names or ()):
         column = table.column(i, "category" if name in categorical else None)
         values = (column.codes if isinstance(column, Labels) else cells(column))[is_there(column)]
-        facts = {"kind": kind_of(column), "different": len(np.unique(values))}
-        found.append({"name": name, **facts, "missing": table.shape[0] - len(values)})
+        kind, different, missing = kind_of(column), len(np.unique(values)), table.shape[0] - len(values)
+        facts = {"name": name, "kind": kind, "different": different, "missing": missing}
+        found.append({**facts, "advice": _advice(kind, values, different, missing)})
     return found
+
+
+def _advice(kind: str, values: Array, different: int, missing: int) -> str:
+    """Return in words why a column should be dropped, or nothing."""
+    if different < 2 and not missing:
+        return "nothing can be learnt from it: --drop it"
+    if kind == "category" and different == len(values) and different > _FEW:
+        return "different in each row: --drop it"
+    # where the file is in the order of what is asked for, a row's number gives it away
+    if kind == "number" and not missing and values[0] in (0, 1) and (np.diff(values) == 1).all() and different > _FEW:
+        return "counts the rows: --drop it"
+    return ""
 
 
 def _say_table(say: Any, path: str, wishes: Wishes, found: Target, columns: list[dict[str, Any]], left_out: int) -> None:
@@ -240,11 +253,8 @@ def _say_table(say: Any, path: str, wishes: Wishes, found: Target, columns: list
     width = max(6, *map(len, shown))
     say(f"{'column':<{width}}  kind      different  missing")
     for name, column in zip(shown, columns, strict=False):
-        kind, different = column["kind"], column["different"]
-        advice = "nothing can be learnt from it: --drop it" if different < 2 and not column["missing"] else ""
-        if kind == "category" and different == rows - column["missing"] and different > _FEW:
-            advice = "different in each row: --drop it"
-        say(f"{name:<{width}}  {kind:<8}  {different:>9,}  {column['missing']:>7,}  {advice}".rstrip())
+        kind, different, missing, advice = (column[key] for key in ("kind", "different", "missing", "advice"))
+        say(f"{name:<{width}}  {kind:<8}  {different:>9,}  {missing:>7,}  {advice}".rstrip())
     if len(columns) > _SHOWN:
         say(f"... and {len(columns) - _SHOWN:,} more")
 
