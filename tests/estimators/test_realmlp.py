@@ -50,6 +50,14 @@ def test_start_leaves_a_unit_that_does_not_vary_alone():
     assert np.isfinite(net.params).all()
 
 
+def test_start_puts_an_unknown_category_in_the_middle_of_the_others():
+    net = network(coded={4: 12}, width=5)
+    table = net.layers[0].table4
+    others = table[1:].copy()
+    realmlp.start(net, np.column_stack([np.zeros((30, 4)), np.arange(30) % 12]).astype(np.float32))
+    assert (table[0] == 0).all() and np.array_equal(table[1:], others)
+
+
 @pytest.mark.parametrize("knots", [(), [[0, 1]] * 3])
 def test_optimizer_scales_rates_once_and_decay_by_the_square(knots):
     net = network(knots=knots)

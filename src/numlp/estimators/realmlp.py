@@ -99,13 +99,18 @@ def start(network: Network, x: Array) -> None:
 
         W <- W / std_n(s x W), column by column                          (1)
         b_o = -sum_j u_j z_(n_j)o,  z = s x W                            (2)
+        T_0 = 0 of each coded column                                     (3)
 
     n_j are five rows, drawn for each output, and u_j five weights from Exp(1) that are made to sum to 1: each unit has its
-    kink among the rows.
+    kink among the rows. T_0 is the vector of an unknown category: where training has few or none, it stays in the middle of
+    the others, and not at a random place, from which a prediction may be anything.
     """
     rng = network.rng
     rows = x[rng.choice(len(x), min(len(x), network.capacity), replace=False)]
     for layer in network.layers:
+        if isinstance(layer, Embedding):
+            for index, _, _ in layer.columns:
+                getattr(layer, f"table{index}")[0] = 0
         rows = layer.forward(rows)
         if isinstance(layer, Dense):  # b is 0 so far: the rows are z, in the layer's own buffer
             deviation = rows.std(axis=0)
