@@ -351,6 +351,16 @@ def test_columns_that_teach_nothing_are_pointed_out(here: Path) -> None:
     assert lines["all"].split()[1:4] == ["number", "0", "60"] and not lines["x"].endswith("it")
 
 
+def test_of_many_columns_forty_are_listed_and_of_the_others_those_to_drop(here: Path) -> None:
+    columns = {f"x{i}": np.random.default_rng(i).normal(size=60).tolist() for i in range(42)}
+    columns |= {"one": [7.0] * 60, "y": [0.5, 2.5] * 30}
+    wide = succeeds("train", write(here / "w.csv", columns), "--target", "y", *QUICK).splitlines()
+    assert wide[2].startswith("column ") and wide[42].startswith("x39 ")
+    assert wide[43] == "... and 3 more, of which to drop: one"
+    plain = succeeds("train", "w.csv", "--target", "y", "--drop", "one", *QUICK).splitlines()
+    assert plain[43] == "... and 2 more"
+
+
 @pytest.mark.parametrize("notes", [{"target": 5}, {"drop": "x"}, {"missing": [1]}, []])
 def test_notes_of_a_file_are_checked(notes: Any, models: dict[str, Path], here: Path) -> None:
     model = TabularClassifier.load(models["sold"])

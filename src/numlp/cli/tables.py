@@ -255,8 +255,9 @@ def _say_table(say: Any, path: str, wishes: Wishes, found: Target, columns: list
     for name, column in zip(shown, columns, strict=False):
         kind, different, missing, advice = (column[key] for key in ("kind", "different", "missing", "advice"))
         say(f"{name:<{width}}  {kind:<8}  {different:>9,}  {missing:>7,}  {advice}".rstrip())
-    if len(columns) > _SHOWN:
-        say(f"... and {len(columns) - _SHOWN:,} more")
+    if rest := columns[_SHOWN:]:
+        advised = [column["name"] for column in rest if column["advice"]]
+        say(f"... and {len(rest):,} more" + (f", of which to drop: {_listed(advised)}" if advised else ""))
 
 
 def _fit(x: Any, y: Array, classes: bool, wishes: Wishes, settings: dict[str, Any], quiet: bool) -> Any:
