@@ -26,7 +26,7 @@ ENVIRONMENT = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0
 def numlp(*arguments: Any, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "numlp", *map(str, arguments)]
     environment = os.environ | ENVIRONMENT | {"COLUMNS": "100"} | variables
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def succeeds(*arguments: Any, cwd: Path, **variables: str) -> str:
@@ -272,7 +272,7 @@ def test_ctrl_c_saves_what_was_learnt_and_says_so(command: str, tmp_path: Path) 
         process.stdout.readline()
     time.sleep(1)  # into the training; wherever the signal lands, the outcome is one of the two asserted
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130 and "Traceback" not in err
     if command == "train":
         assert "interrupted; what was learnt is in digits.safetensors" in err and "test loss" in out
@@ -324,7 +324,7 @@ def test_run_that_gets_a_signal_keeps_the_next_step_and_says_so(signum: signal.S
     while not list(tmp_path.glob("a/checkpoint-*")):  # the one of the begin
         time.sleep(0.01)
     process.send_signal(signum)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     word, status = {signal.SIGTERM: ("terminated", 143), signal.SIGINT: ("interrupted", 130)}[signum]
     assert (process.returncode, err) == (status, f"numlp: {word}; the same command goes on from a\n")
     assert not (tmp_path / "digits.safetensors").exists()

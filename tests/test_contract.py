@@ -973,7 +973,7 @@ def test_seed_decides_every_byte_whatever_the_hash_seed():
         )
         for seed in ("1", "2")
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
+    outputs = [process.communicate(timeout=600)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     first, second = (json.loads(output) for output in outputs)
     assert len(first) > 40

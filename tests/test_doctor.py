@@ -20,7 +20,7 @@ def run(*arguments: str, cwd: Path, **variables: str) -> str:
     """Run numlp doctor with these of the variables that matter and no others."""
     environment = {name: value for name, value in os.environ.items() if name not in MATTERS} | variables
     command = [sys.executable, "-m", "numlp", "doctor", *arguments]
-    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=100)
+    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
     assert (process.returncode, process.stderr) == (0, "")
     return process.stdout
 

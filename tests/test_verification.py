@@ -72,7 +72,7 @@ number = 3
 
 def numlp(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "numlp", "verify", *arguments]
-    return subprocess.run(command, cwd=cwd, env=os.environ | {"COLUMNS": "100"}, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=cwd, env=os.environ | {"COLUMNS": "100"}, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def start(code: str, *, source: Path = SOURCE.parent, **variables: str) -> subpr
     environment = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
     environment |= ONE_THREAD | {"PYTHONPATH": str(source)} | variables
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def output(code: str, *, source: Path = SOURCE.parent, **variables: str) -> list[str]:
@@ -226,7 +226,7 @@ queue = context.Queue()
 with kernels.threads(2):
     child = context.Process(target=work, args=(queue,))
     child.start()
-print(queue.get(timeout=50))
+print(queue.get(timeout=500))
 child.join(10)
 print(child.exitcode, kernels.status()[0], network.predict(x).tolist() == expected)
 """

@@ -135,7 +135,7 @@ def limited(what: str, folder: Path) -> Any:
     """Run `limits.py` and return what it says; skip the test if the machine does not allow it."""
     process = subprocess.run(
         [sys.executable, "-W", "error", str(HERE / "limits.py"), what, str(folder)],
-        capture_output=True, text=True, env=environment(NUMLP_KERNELS="reference"), timeout=100,
+        capture_output=True, text=True, env=environment(NUMLP_KERNELS="reference"), timeout=600,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-3000:]
     found = json.loads(process.stdout)
