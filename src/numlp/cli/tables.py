@@ -221,8 +221,8 @@ def _describe(table: Table, categorical: Sequence[str]) -> list[dict[str, Any]]:
         column = table.column(i, "category" if name in categorical else None)
         values = (column.codes if isinstance(column, Labels) else cells(column))[is_there(column)]
         kind, different, missing = kind_of(column), len(np.unique(values)), table.shape[0] - len(values)
-        facts = {"name": name, "kind": kind, "different": different, "missing": missing}
-        found.append({**facts, "advice": _advice(kind, values, different, missing)})
+        advice = _advice(kind, values, different, missing)
+        found.append({"name": name, "kind": kind, "different": different, "missing": missing, "advice": advice})
     return found
 
 

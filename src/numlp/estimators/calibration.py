@@ -30,12 +30,18 @@ def temperature(logits: Array, labels: Array, weight: Array | None) -> tuple[flo
         weight = None
 
     def loss(log_t: float) -> float:
-        log_p = log_softmax(logits * math.exp(-log_t), axis=2)
-        log_p = logsumexp(log_p, axis=0) - math.log(len(log_p))
+        log_p = log_mean_softmax(logits, math.exp(-log_t))
         return float(-np.average((1 - e) * log_p[rows, labels] + e * log_p.mean(axis=1), weights=weight))
 
     found = minimize_scalar(loss, bounds=(math.log(_COLDEST), math.log(_HOTTEST)), method="bounded")
     return math.exp(found.x), float(found.fun)
+
+
+def log_mean_softmax(logits: Array, scale: float) -> Array:
+    """Return log p of (1), (n, classes), for 1 / T."""
+    log_p = log_softmax(logits * scale, axis=2)
+    means: Array = logsumexp(log_p, axis=0) - math.log(len(log_p))
+    return means
 
 
 class Scores:

@@ -109,8 +109,8 @@ def start(network: Network, x: Array) -> None:
     rows = x[rng.choice(len(x), min(len(x), network.capacity), replace=False)]
     for layer in network.layers:
         if isinstance(layer, Embedding):
-            for index, _, _ in layer.columns:
-                getattr(layer, f"table{index}")[0] = 0
+            for parameter in layer.parameters():
+                getattr(layer, parameter.name)[0] = 0
         rows = layer.forward(rows)
         if isinstance(layer, Dense):  # b is 0 so far: the rows are z, in the layer's own buffer
             deviation = rows.std(axis=0)

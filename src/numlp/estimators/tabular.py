@@ -1,5 +1,6 @@
 """Tables in, predictions out: TabularClassifier and TabularRegressor."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from numlp.data.cells import Table
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_same_length
 from numlp.estimators import realmlp
-from numlp.estimators.calibration import temperature
+from numlp.estimators.calibration import log_mean_softmax, temperature
 from numlp.estimators.members import Members
 from numlp.estimators.table_model import TableModel
 from numlp.estimators.weights import sample_weights
@@ -22,7 +23,7 @@ from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from numlp.network import Network
 
 Array = NDArray[Any]
-_TINY = 1e-12  # a probability whose logarithm is still a number to reckon with
+_LEAST = math.log(1e-12)  # the logarithm of a probability that is still to be reckoned with
 
 
 class TabularClassifier(ClassifierMixin, TableModel):
@@ -165,8 +166,8 @@ class TabularClassifier(ClassifierMixin, TableModel):
         (best, _), chosen = min(found, key=lambda each: each[0][1])
         members.keep(chosen)
         members.scale_outputs(1 / best)
-        p = softmax(logits[chosen] / best, axis=2).mean(axis=0)[np.arange(len(y)), y]
-        losses: Array = -np.log(np.maximum(p, _TINY))
+        log_p = log_mean_softmax(logits[chosen], 1 / best)[np.arange(len(y)), y]
+        losses: Array = -np.maximum(log_p, _LEAST)
         return losses if weight is None else weight * losses
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
