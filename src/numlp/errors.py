@@ -49,6 +49,10 @@ class MissingExtraError(NumlpError, ImportError):
     """A part needs a package that is not installed; the message has the line that installs it."""
 
 
+class UnknownCategoryWarning(UserWarning):
+    """Nearly all cells of a column hold categories that training did not see."""
+
+
 def printable(text: str, most: int = 500) -> str:
     r"""Return text from a file as one line of at most `most` characters that cannot drive a terminal.
 

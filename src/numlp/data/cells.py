@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.data.dates import Dates, days_of, texts_of
+from numlp.data.value_texts import GAP_WORDS, TRUTHS
 from numlp.errors import ArgumentError, DTypeError, MissingExtraError, ShapeError, printable
 
 Array = NDArray[Any]
@@ -158,10 +159,17 @@ class Table:
 
     def _read(self, labels: Labels, i: int, kind: str) -> Array | Dates:
         """Read text as numbers or dates: a column that had them when the model was fitted."""
+        given = [level.strip().lower() for level in labels.levels]
+        truths = kind == "number" and all(text in TRUTHS or text in GAP_WORDS for text in given)
         read: list[float] = []
-        for level in labels.levels:
+        for text, level in zip(given, labels.levels, strict=True):
             try:
-                read.append(float(level) if kind == "number" else days_of(datetime.fromisoformat(level)))
+                if text in GAP_WORDS:
+                    read.append(np.nan)
+                elif kind == "number":
+                    read.append(TRUTHS[text] if truths else _finite(text))
+                else:
+                    read.append(days_of(datetime.fromisoformat(level.strip())))
             except ValueError:
                 raise DTypeError(
                     f"{self._where}: {self.name(i)} must hold {kind}s, as when it was fitted, got {printable(level, 40)!r}"
@@ -190,6 +198,14 @@ def _days(chunks: Any) -> Array:
 
 def _floats(column: Array | Dates) -> Array:
     return column.days if isinstance(column, Dates) else column
+
+
+def _finite(text: str) -> float:
+    """Return the number that a text is; ValueError if it is none, or none that is finite."""
+    number = float(text)
+    if "_" in text or not np.isfinite(number):  # Python reads 1_000 as a number
+        raise ValueError(text)
+    return number
 
 
 def _is_gap(cell: Any) -> bool:

@@ -1,5 +1,6 @@
 """Tables of numbers, categories and dates, with gaps, as one matrix of float32: fitted once, for any table like that."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 
 from numlp.data.cells import Labels, Table, cells, is_there
 from numlp.data.dates import N_PARTS, Dates, date_parts
-from numlp.errors import ArgumentError, CheckpointError, ShapeError, printable
+from numlp.data.value_texts import TRUTHS, Levels
+from numlp.errors import ArgumentError, CheckpointError, ShapeError, UnknownCategoryWarning, printable
 
 Array = NDArray[Any]
 
@@ -16,8 +18,9 @@ ONE_HOT = 8  # the most levels a category has if it is to be one column for each
 MOST_LEVELS = 1_000  # of a coded category, the most frequent ones; the others count as unknown
 FEWEST_CELLS = 2  # of a level that has a code: what a single cell teaches is that row, not what the next one will be
 _NUMBERS = ("number", "date")
-# how other programs write the truth values of a table to text
-_TRUTHS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+_NEARLY_ALL = 0.9  # of the cells of a category: so many unknown ones are warned of
+_FEW_UNKNOWN = 0.5  # if this share was not unknown in training, too
+_MOST = 1e150  # of a scaled number: the square of a larger one overflows
 
 
 class Columns:
@@ -41,6 +44,7 @@ class Columns:
 
     def __init__(self, parts: Sequence[dict[str, Any]], names: Sequence[str] | None) -> None:
         self.parts, self.names = [dict(part) for part in parts], None if names is None else list(names)
+        self._levels = {i: Levels(part["levels"]) for i, part in enumerate(self.parts) if "levels" in part}
         self._spans: dict[int, slice] = {}
         self._gap_at: dict[int, int] = {}
         self.n_numbers = self.width = 0
@@ -98,18 +102,32 @@ class Columns:
         for i, part in enumerate(self.parts):
             column = table.column(order[i], self.kinds[i])
             if isinstance(column, Labels):
-                codes = _coded(column, part["levels"])
+                codes = _coded(column, self._levels[i])
+                self._warn_unknown(i, column, codes, where)
                 codes = codes if rows is None else codes[rows]
                 out[:, self._spans[i]] = codes[:, None] if part["kind"] == "codes" else np.array(part["values"])[codes]
                 continue
             numbers = cells(column) if rows is None else cells(column)[rows]
             gaps = np.isnan(numbers)
             numbers = date_parts(numbers) if isinstance(column, Dates) else numbers[:, None]
-            scaled = clip((numbers - np.array(part["median"])) * np.array(part["scale"]))
+            scaled = _standardized(numbers, part)
             out[:, self._spans[i]] = np.where(gaps[:, None], 0, scaled)
             if part["gap"]:
                 out[:, self._gap_at[i]] = np.array(part["gap"])[gaps.astype(int)]
         return out
+
+    def _warn_unknown(self, i: int, column: Labels, codes: Array, where: str) -> None:
+        """Warn if nearly all cells of a column of categories are unknown, which in training were not."""
+        if codes.all():
+            return
+        there = is_there(column)
+        new, all_there = (codes == 0) & there, int(there.sum())
+        if new.sum() < max(2, _NEARLY_ALL * all_there) or self.parts[i].get("unknown", 0) >= _FEW_UNKNOWN:
+            return
+        name = f"column {i}" if self.names is None else f"column {printable(self.names[i], 60)!r}"
+        level = printable(column.levels[column.codes[int(np.argmax(new))]], 40)
+        what = f"{new.sum():,} of {all_there:,} cells with categories that training saw once or never, such as {level!r}"
+        warnings.warn(f"{where}: {name} has {what}; they count as missing", UnknownCategoryWarning, stacklevel=5)
 
     def unknown(self, table: Table, where: str) -> dict[int, tuple[int, str]]:
         """Return {column: (number of cells, one of them)} for categories that are new, which `matrix` takes as gaps.
@@ -117,10 +135,10 @@ class Columns:
         Errors  as `matrix`.
         """
         found, order = {}, self._order(table, where)
-        for i, part in enumerate(self.parts):
+        for i in range(len(self.parts)):
             column = table.column(order[i], self.kinds[i])
             if isinstance(column, Labels):
-                new = (_coded(column, part["levels"]) == 0) & is_there(column)
+                new = (_coded(column, self._levels[i]) == 0) & is_there(column)
                 if new.any():
                     found[i] = int(new.sum()), column.levels[column.codes[int(np.argmax(new))]]
         return found
@@ -184,7 +202,12 @@ def _is_part(part: Any) -> bool:
         scales = [part["median"], part["scale"]]
         ok = numbers(scales) if part["kind"] == "number" else all(numbers(each, N_PARTS) for each in scales)
         return ok and (part["gap"] is None or numbers(part["gap"], 2))
-    texts = isinstance(part["levels"], list) and all(isinstance(level, str) for level in part["levels"])
+    share = part.get("unknown", 0)
+    texts = (
+        isinstance(share, int | float)
+        and isinstance(part["levels"], list)
+        and all(isinstance(level, str) for level in part["levels"])
+    )
     if part["kind"] == "codes":
         return texts
     n, rows = len(part["levels"]) + 1, part["values"]
@@ -210,12 +233,25 @@ def clip(z: Array) -> Array:
     return z / np.sqrt(1 + (z / 3) ** 2)
 
 
+def _standardized(x: Array, part: dict[str, Any]) -> Array:
+    """Return equations (1) and (3) of `Columns`, for any finite x."""
+    median, scale = np.array(part["median"]), np.array(part["scale"])
+    try:
+        with np.errstate(over="raise"):
+            return clip((x - median) * scale)
+    except FloatingPointError:  # a difference or a square: of so large a z, (3) gives 3
+        most = np.finfo(np.float64).max
+        with np.errstate(over="ignore"):
+            return clip(np.clip(np.clip(x - median, -most, most) * scale, -_MOST, _MOST))
+
+
 def _robust(values: Array) -> tuple[float, float]:
     """Return median and s of equation (1), for values without gaps."""
     if not len(values):
         return 0.0, 0.0
-    low, q25, median, q75, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-    spread = q75 - q25 if q75 > q25 else (high - low) / 2
+    low, q25, median, q75, high = np.quantile(values / 4, [0, 0.25, 0.5, 0.75, 1]) * 4  # differences may overflow
+    with np.errstate(over="ignore"):
+        spread = q75 - q25 if q75 > q25 else (high - low) / 2
     return float(median), float(1 / spread) if spread > 0 and np.isfinite(1 / spread) else 0.0
 
 
@@ -236,23 +272,28 @@ def _gap(column: Array) -> list[float] | None:
 
 
 def _category(column: Labels) -> dict[str, Any]:
+    """Return the part of a category; spellings of one truth value are one level."""
+    if not TRUTHS.keys().isdisjoint(map(str.lower, column.levels)):
+        texts = [level.lower() if level.lower() in TRUTHS else level for level in column.levels]
+        places = {text: k for k, text in enumerate(dict.fromkeys(texts))}
+        column = Labels(np.array([*(places[text] for text in texts), -1])[column.codes], list(places))
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
     frequent = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
     fewest = FEWEST_CELLS if np.count_nonzero(counts) > ONE_HOT else 1
-    levels = sorted(column.levels[k] for k in frequent if counts[k] >= fewest)
-    n = len(levels)
+    kept = [k for k in frequent if counts[k] >= fewest]
+    levels, n = sorted(column.levels[k] for k in kept), len(kept)
+    about = {"levels": levels, "unknown": float(1 - counts[kept].sum() / max(1, counts.sum()))}
     if n > ONE_HOT:
-        return {"kind": "codes", "levels": levels}
-    codes = _coded(column, levels)
+        return {"kind": "codes", **about}
+    codes = _coded(column, Levels(levels))
     hot = np.array([[0.0], [1.0], [-1.0]]) if n == 2 else np.eye(n + 1)[:, 1:] if n else np.zeros((1, 1))
     values = np.stack([_scaled(hot[codes, k], hot[:, k]) for k in range(hot.shape[1])], axis=1)
-    return {"kind": "levels", "levels": levels, "values": values.tolist()}
+    return {"kind": "levels", **about, "values": values.tolist()}
 
 
-def _coded(column: Labels, levels: Sequence[str]) -> Array:
-    """Return the code of each cell: k + 1 for `levels[k]`, 0 for a gap or any other."""
-    place = {_TRUTHS.get(level, level): k + 1 for k, level in enumerate(levels)}
-    return np.array([*(place.get(_TRUTHS.get(level, level), 0) for level in column.levels), 0])[column.codes]
+def _coded(column: Labels, levels: Levels) -> Array:
+    """Return the code of each cell: k + 1 for the k-th level, 0 for a gap or any other."""
+    return np.array([*(levels.find(text) + 1 for text in column.levels), 0])[column.codes]
 
 
 def _scaled(column: Array, values: Array) -> Array:

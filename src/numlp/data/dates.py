@@ -20,8 +20,11 @@ class Dates(NamedTuple):
 
 
 def as_utc(when: datetime) -> datetime:
-    """Return a time in UTC and without a zone; one without a zone is taken in UTC."""
-    return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)
+    """Return a time in UTC and without a zone; one without a zone, or beyond the calendar in UTC, is taken as it is."""
+    try:
+        return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:  # such as the first day of the year 1, east of Greenwich
+        return when.replace(tzinfo=None)
 
 
 def days_of(when: date | np.datetime64) -> float:
