@@ -260,7 +260,8 @@ def test_failure_to_write_warns_and_training_goes_on_if_it_shall(
     with pytest.warns(UserWarning) as caught:
         network, _ = train(nl.Checkpointer(memory_folder, steps=1, keep=99, keep_going=True))
     assert network.params.tobytes() == expected.params.tobytes()
-    text = r"^Checkpointer: \[Errno 28\] No space left on device; [\d,]+ bytes are needed: '\S+'; training goes on$"
+    remedy = r"make room, [\d,]+ bytes are needed: '\S+'; training goes on$"
+    text = r"^Checkpointer: \[Errno 28\] No space left on device; " + remedy
     for warning in caught:
         assert re.match(text, str(warning.message)), str(warning.message)
     assert len(caught) == 4 and names(memory_folder)[-1] == END

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from numlp.config import from_config
 from numlp.errors import CheckpointError, NumlpError, printable
-from numlp.files import replace_file
+from numlp.files import check_path, os_errors, replace_file
 from numlp.layers import LAYERS, Layer
 from numlp.network import Network
 from numlp.states import STATE_KEY, read_state
@@ -58,6 +58,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
+    path = check_path(path, "save")
     for i, layer in enumerate(network.layers):
         for part in _parts(layer):
             if LAYERS.get(type(part).__name__) is not type(part):
@@ -102,10 +103,11 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
     >>> import numlp as nl
     >>> nl.load("model.h5")
     Traceback (most recent call last):
-    FileNotFoundError: [Errno 2] No such file or directory: 'model.h5'
+    FileNotFoundError: [Errno 2] No such file or directory; give the path of a file that is there: 'model.h5'
     """
-    where = f"load: {os.fspath(path)}"
-    with open(path, "rb") as file:
+    path = check_path(path, "load")
+    where = f"load: {path}"
+    with os_errors(path), open(path, "rb") as file:
         _check_kind(file.read(9), where)
         file.seek(0)
         header = read_header(file, os.fstat(file.fileno()).st_size, where)

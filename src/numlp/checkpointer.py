@@ -17,7 +17,7 @@ from typing import Any
 from numlp.callbacks import Callback, check_monitor, sign_of
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, check_count, check_number
-from numlp.files import make_folder, remove_leftovers
+from numlp.files import check_path, check_replaceable, make_folder, os_errors, remove_leftovers
 from numlp.optimizers import LBFGS
 from numlp.resumption import Resumable, whole
 from numlp.run import Run
@@ -79,7 +79,7 @@ class Checkpointer(Callback):
         keep_going: bool = False,
     ) -> None:
         where = "Checkpointer"
-        self.folder = Path(folder)
+        self.folder = check_path(folder, where, "folder")
         self.steps = None if steps is None else check_count(steps, where, "steps")
         self.minutes = None if minutes is None else check_number(minutes, where, "minutes", above=0)
         self.epochs = None if epochs is None else check_count(epochs, where, "epochs")
@@ -108,8 +108,9 @@ class Checkpointer(Callback):
             saved = new if state is None else state["checkpointer"]
             self._id, self._best, self._best_name = saved["id"], saved["best"], saved["best_name"]
         self._resumed = None if run.resumed_from is None else run.resumed_from.resolve()
-        remove_leftovers(self.folder)
-        tags = {path: read_tag(path) for path in _checkpoints(self.folder)}
+        with os_errors(self.folder):
+            remove_leftovers(self.folder)
+            tags = {path: read_tag(path) for path in _checkpoints(self.folder)}
         foreign = [path for path, tag in tags.items() if tag not in (self._id, None) or state is None]
         if foreign:
             raise ArgumentError(
@@ -167,7 +168,7 @@ class Checkpointer(Callback):
         about = {"id": self._id, "best": value, "best_name": name}
         try:
             if read_tag(path) not in (self._id, None):
-                raise FileExistsError(errno.EEXIST, "A checkpoint of another training", str(path))
+                raise FileExistsError(errno.EEXIST, "A checkpoint of another training; choose another folder", str(path))
             write_state(path, self._training.state(finished) | {"checkpointer": about}, self._id)
         except OSError as error:
             if not self.keep_going:
@@ -185,6 +186,7 @@ class Checkpointer(Callback):
         """Delete a checkpoint if it is still the one that was written; what cannot be deleted is tried again later."""
         with contextlib.suppress(OSError):
             if read_tag(path) == self._id:
+                check_replaceable(path)  # a read-only one stays
                 path.unlink()
             self._own.remove(path)
 
@@ -222,11 +224,13 @@ def find_checkpoint(resume: str | os.PathLike[str]) -> tuple[dict[str, Any], Pat
 
     Errors  CheckpointError if the file is damaged, or no file in the folder is whole; OSError if it cannot be read.
     """
-    place = Path(resume)
+    place = check_path(resume, "fit", "resume")
     if not place.is_dir():
         return read_state(place), place
     problems = []
-    for path in sorted(_checkpoints(place), key=_step, reverse=True):
+    with os_errors(place):
+        paths = sorted(_checkpoints(place), key=_step, reverse=True)
+    for path in paths:
         try:
             state = read_state(path)
         except (CheckpointError, OSError) as error:

@@ -1,16 +1,87 @@
-"""Writing a file so that a reader finds the old one or the new one, never a part of either."""
+"""Paths as users give them, errors of the operating system with a remedy, and files replaced as a whole."""
 
 import contextlib
+import difflib
 import errno
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from numlp.errors import ArgumentError, DTypeError, NumlpError, printable
 
 _TEMPORARY = re.compile(r"\.numlp-(\d+)-[0-9a-f]{8}\.tmp")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    errno.EACCES: "change its mode (chmod u+rw), or give another path",
+    errno.EPERM: "change its mode (chmod u+rw), or give another path",
+    errno.EROFS: "its file system is read-only; give a path on another one",
+    errno.EISDIR: "it is a folder; give a file in it",
+    errno.EINVAL: "give the path of a regular file",
+    errno.ENOTDIR: "a part of the path is a file; give one whose folders are folders",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "a symbolic link leads to itself; remove it",
+    errno.EMFILE: "close other files, or raise the limit (ulimit -n)",
+    **dict.fromkeys(_NO_ROOM, "make room, or give a path on another disk"),
+}
+
+
+def check_path(path: Any, where: str, name: str = "path") -> Path:
+    """Return a path as users write it: "~" is the user's home folder, also where no shell has replaced it.
+
+    Errors  DTypeError if it is no path, such as an open file; ArgumentError if it is empty.
+    """
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        raise DTypeError(f"{where}: {name} must be the name of a file or folder, got {type(path).__name__}") from None
+    if not text or "\0" in text:
+        raise ArgumentError(f"{where}: {name} must be the name of a file or folder, got {text!r}")
+    return Path(os.path.expanduser(text))
+
+
+@contextlib.contextmanager
+def os_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Give errors of the operating system inside the block a path, where they have none, and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        found = with_remedy(error, path)
+        if found is error:
+            raise
+        raise found from error
+
+
+def with_remedy(error: OSError, path: str | os.PathLike[str], size: int | None = None) -> OSError:
+    """Return an error of the same class that names a path and a remedy; as it is, if it has one.
+
+    `size` is the number of bytes that had to be written.
+    """
+    strerror = error.strerror or ""
+    if isinstance(error, NumlpError) or error.errno is None or "; " in strerror:  # that of the system has none
+        return error
+    path = os.fsdecode(os.fspath(path) if error.filename is None else str(error.filename))
+    remedy = _REMEDIES.get(error.errno, "give another path")
+    if error.errno == errno.ENOENT:
+        remedy = _remedy_of_missing(Path(path))
+    elif size and error.errno in _NO_ROOM:
+        remedy = f"make room, {size:,} bytes are needed"
+    return OSError(error.errno, f"{strerror}; {remedy}", path)
+
+
+def _remedy_of_missing(path: Path) -> str:
+    """Return what to do about a path that is not there: the nearest name that is, or the folder to make."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"there is no folder {printable(str(folder))}; make it, or give another path"
+    with contextlib.suppress(OSError):
+        near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
+        if near and near[0] != path.name:
+            return f"did you mean {printable(str(path.with_name(near[0])))!r}?"
+    return "give the path of a file that is there"
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview], size: int | None = None) -> None:
@@ -21,8 +92,8 @@ def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
     failure before the rename the old file is as it was and no temporary file stays; if only the last step fails,
     the new file is in place, whole, but might not outlive a power failure.
 
-    Errors  OSError with errno and path, and where there is no room, the bytes needed, if `size` tells them for parts; also
-        for a path that is there and is no regular file.
+    Errors  OSError with errno, path and remedy, and where there is no room, the bytes needed, if `size` tells them for
+        parts; also for a path that is there and is no regular file, or a read-only one.
     """
     if isinstance(data, bytes):
         data, size = [data], len(data)
@@ -30,7 +101,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
     # a short name, because that of the target may already be as long as the file system allows
     temporary = target.with_name(f".numlp-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        mode = _mode_of(target)
+        mode = check_replaceable(target)
         try:
             _write(temporary, data, mode)
             os.replace(temporary, target)
@@ -40,8 +111,8 @@ def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
             raise
         _sync_folder(target.parent)
     except OSError as error:  # os.write and os.fsync name no path, os.open the temporary one
-        needed = f"; {size:,} bytes are needed" if size and error.errno in _NO_ROOM else ""
-        raise OSError(error.errno, f"{error.strerror}{needed}", os.fspath(path)) from error
+        error.filename = os.fspath(path)
+        raise with_remedy(error, path, size) from error
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -62,22 +133,28 @@ def remove_leftovers(folder: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder and those it lies in, where they are missing, so that a power failure leaves them there.
 
-    Errors  OSError with path.
+    Errors  OSError with path and remedy.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _sync_folder(path.parent)
+    with os_errors(folder):
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            _sync_folder(path.parent)
 
 
-def _mode_of(target: Path) -> int | None:
-    """Return the mode of the file that will be replaced, None if there is none."""
+def check_replaceable(path: Path) -> int | None:
+    """Return the mode of the file that will be replaced, None if there is none.
+
+    Errors  OSError if it is no regular file, or read-only: a rename would replace it all the same.
+    """
     try:
-        mode = os.stat(target).st_mode
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):  # /dev/null would become a file of ours
-        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "Not a regular file")
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "Not a regular file", str(path))
+    if not (mode & stat.S_IWUSR and os.access(path, os.W_OK)):  # the mode as well: root may write anywhere
+        raise PermissionError(errno.EACCES, "The file is read-only", str(path))
     return stat.S_IMODE(mode)
 
 

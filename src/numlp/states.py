@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.errors import CheckpointError
-from numlp.files import replace_file
+from numlp.files import check_path, os_errors, replace_file
 from numlp.tensors import parse_json, read_header, read_tensors, to_header
 
 STATE_KEY = "numlp_checkpoint"
@@ -38,6 +38,7 @@ def write_state(path: str | os.PathLike[str], state: dict[str, Any], tag: str = 
     Errors  OSError with path, errno and, where there was no room, the bytes needed; CheckpointError, and nothing is
         written, if the state holds something that could not be read again.
     """
+    path = check_path(path, "checkpoint")
     tensors: dict[str, NDArray[Any]] = {}
     try:
         plain = json.dumps(_without_arrays(state, "", tensors))
@@ -58,8 +59,9 @@ def read_state(path: str | os.PathLike[str], where: str = "resume") -> dict[str,
 
     Errors  CheckpointError if the file is something else or not exactly what was written; OSError if it cannot be read.
     """
-    where = f"{where}: {os.fspath(path)}"
-    with open(path, "rb") as file:
+    path = check_path(path, where)
+    where = f"{where}: {path}"
+    with os_errors(path), open(path, "rb") as file:
         data = file.read()
     content = io.BytesIO(data)
     header = read_header(content, len(data), where)

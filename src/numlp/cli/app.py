@@ -16,6 +16,7 @@ import numlp as nl
 from numlp.data.mnist import SOURCES
 from numlp.data.splits import Dataset
 from numlp.errors import ArgumentError, DivergenceError, DownloadError, NumlpError, check_choice, printable
+from numlp.files import check_path, check_replaceable, with_remedy
 from numlp.progress import write_line
 
 app = typer.Typer(
@@ -47,7 +48,7 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = lambda message, *_: warn(str(message))
-                command(*args, **kwargs)
+                command(*args, **{name: _expanded(name, value) for name, value in kwargs.items()})
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
@@ -60,9 +61,17 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         except NumlpError as error:
             fail(str(error), 2)
         except OSError as error:
+            error = error if error.errno is None else with_remedy(error, "file")
             fail(f"{error.filename or 'file'}: {error.strerror or error}", 4)
 
     return run
+
+
+def _expanded(name: str, value: Any) -> Any:
+    """Return a path with the home folder in the place of "~", which no shell replaces after "=" or in quotes."""
+    if isinstance(value, Path):
+        return check_path(value, "numlp", f"--{name.replace('_', '-')}")
+    return str(check_path(value, "numlp", name)) if name == "dataset" and value.startswith("~") else value
 
 
 def fail(message: str, status: int) -> NoReturn:
@@ -96,9 +105,10 @@ def writable(path: Path, source: str | None = None) -> Path:
     """Return `path` if a file can be written there that is not `source`: better asked before the work than after."""
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise FileNotFoundError(2, "no such folder for --out", str(folder))
+        raise FileNotFoundError(2, "no such folder for --out; make it, or give another path", str(folder))
     if path.is_dir() or not os.access(folder, os.W_OK):
-        raise PermissionError(13, "no file can be written for --out", str(path))
+        raise PermissionError(13, "no file can be written for --out; give another path", str(path))
+    check_replaceable(path)
     if source is not None and path.exists() and os.path.exists(source) and path.samefile(source):
         raise ArgumentError(f"{path}: --out must be another file than the one that is read")
     return path

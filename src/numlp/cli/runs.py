@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numlp as nl
+from numlp.files import check_replaceable, with_remedy
 from numlp.run import Run
 
 
@@ -45,8 +46,9 @@ class RunLog(nl.Callback):
     def _append(self, event: str, **facts: Any) -> None:
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts})
         try:
+            check_replaceable(self._path)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:  # that of a full disk has no path
             if not self._keep_going:
-                raise OSError(error.errno, error.strerror, str(self._path)) from error
+                raise with_remedy(error, self._path) from error

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.errors import DTypeError, FormatError, ShapeError
-from numlp.files import replace_file
+from numlp.files import check_path, os_errors, replace_file
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -63,8 +63,9 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> NDArr
     >>> nl.read_idx(path).tolist()
     [[0, 1, 2], [3, 4, 5]]
     """
+    path = check_path(path, "read_idx")
     where = os.fspath(path)
-    with open(path, "rb") as file:
+    with os_errors(path), open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not packed:
@@ -139,6 +140,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     >>> path.read_bytes().hex()
     '00000801000000020702'
     """
+    path = check_path(path, "write_idx")
     array = np.asarray(array)
     code = _CODES.get(array.dtype.newbyteorder("="))
     if code is None:

@@ -1,5 +1,6 @@
 """MNIST, Fashion-MNIST and KMNIST: found in a folder or fetched, verified, read and split the classical way."""
 
+import errno
 import logging
 import math
 import os
@@ -13,6 +14,7 @@ from numlp.data.download import RemoteFile, fetch, sha256_of
 from numlp.data.idx import magic_of, read_idx
 from numlp.data.splits import Dataset, Split, one_hot
 from numlp.errors import ArgumentError, DownloadError, DTypeError, FormatError, check_choice
+from numlp.files import check_path
 
 _log = logging.getLogger("numlp")
 
@@ -153,7 +155,7 @@ def load_mnist(
         raise DTypeError(f"load_mnist: validation_size must be a whole number, got {validation_size!r}")
     if not 0 <= validation_size < n_train:
         raise ArgumentError(f"load_mnist: validation_size must be 0..{n_train - 1}, got {validation_size}")
-    where = data_folder(dataset) if folder is None else Path(folder)
+    where = data_folder(dataset) if folder is None else check_path(folder, "load_mnist", "folder")
     found = locate(where, dataset, offline=offline, progress=progress)
     x, y, x_test, y_test = (_read(path, i) for i, path in enumerate(found))
     x, y = _ready(x, y, one_hot, normalize)
@@ -171,7 +173,7 @@ def data_folder(dataset: str) -> Path:
     """
     import pooch
 
-    root = Path(os.environ.get("NUMLP_DATA") or pooch.os_cache("numlp"))
+    root = check_path(os.environ.get("NUMLP_DATA") or pooch.os_cache("numlp"), "load_mnist", "NUMLP_DATA")
     directly = dataset == "mnist" and any((root / name).exists() or (root / name[:-3]).exists() for name in NAMES)
     return root if directly else root / dataset
 
@@ -188,7 +190,7 @@ def locate(folder: Path, dataset: str, *, offline: bool = False, progress: bool 
             if found[i] is None:
                 if offline:
                     raise DownloadError(f"{file.name} is missing or damaged, and no connection may be opened")
-                folder.mkdir(parents=True, exist_ok=True)
+                _make_writable(folder)
                 found[i] = fetch(file, source.mirrors, folder, progress)
     except DownloadError as error:
         wanted = "\n".join(f"  {file.sha256}  {file.name}" for file in source.files)
@@ -197,6 +199,17 @@ def locate(folder: Path, dataset: str, *, offline: bool = False, progress: bool 
             f"or pass the folder that has them (--data-dir DIR):\n{wanted}\n({error})"
         ) from error
     return [path for path in found if path is not None]
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder; PermissionError with what to do if no file can be written there."""
+    advice = "give another folder (--data-dir DIR), or set NUMLP_DATA to one where you may write"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; {advice}", str(folder)) from error
 
 
 def _verified(folder: Path, dataset: str, i: int, offline: bool) -> Path | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.errors import ArgumentError, FormatError, printable
+from numlp.files import check_path, os_errors
 
 _MAX_ROW = 1 << 20  # characters: a row is held as text, at up to 60 bytes a cell
 _MOST_COUNTED = 999
@@ -32,6 +33,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Errors  FormatError naming line and column for what is not a finite number, with the count, a row of another length or
         of more than 1,048,576 characters, an empty file or one that is not UTF-8 text; OSError if it cannot be read.
     """
+    path = check_path(path, "read_csv")
     where = os.fspath(path)
     names: tuple[str, ...] = ()
     width, numbers = 0, array("d")  # 8 bytes a number, whatever the length of a row
@@ -95,7 +97,7 @@ def csv_lines(path: str | os.PathLike[str], where: str, delimiter: str = ",") ->
             yield text
 
     opened = gzip.open if where.lower().endswith(".gz") else open
-    with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
+    with os_errors(path), opened(path, "rt", newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(lines(file), strict=True, delimiter=delimiter)
         try:
             for cells in reader:

@@ -20,6 +20,7 @@ from numlp.errors import ArgumentError, CheckpointError, check_choice, check_cou
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
+from numlp.files import check_path
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.recipes import EFFORTS
@@ -92,6 +93,7 @@ class TableModel(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file: the networks with columns, target and calibration inside; `numlp.save` says what may fail."""
         check_is_fitted(self, "members_")
+        path = check_path(path, f"{type(self).__name__}.save")
         network = self.members_.to_network()
         about = {"estimator": type(self).__name__, "columns": self.columns_.to_config(), "scores": self.scores_.to_config()}
         about |= {"notes": self.notes_} if self.notes_ else {}
@@ -104,7 +106,8 @@ class TableModel(BaseEstimator):
 
         Errors  CheckpointError if it is something else or damaged; OSError if it cannot be read.
         """
-        return cls.from_network(load(path), f"{cls.__name__}.load: {os.fspath(path)}")
+        path = check_path(path, f"{cls.__name__}.load")
+        return cls.from_network(load(path), f"{cls.__name__}.load: {path}")
 
     @classmethod
     def from_network(cls, network: Network, where: str) -> Self:
