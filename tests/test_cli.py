@@ -231,7 +231,7 @@ BAD: dict[str, tuple[int, list[str], str]] = {
     "csv label 0.5": (2, ["evaluate", "MODEL", "half.csv", "--target", "y"], "half.csv column 'y': labels must be whole numbers beside other columns, got 0.5"),
     "csv label 77": (2, ["evaluate", "MODEL", "seven.csv", "--target", "y"], "numlp: evaluate: y must be integer labels 0..9, got 1 different labels (77), the first outside is 77 at row 0"),
     "png that is none": (2, ["predict", "MODEL", "cut.png"], "cut.png: "),
-    "model for other data": (2, ["evaluate", "other.safetensors", "digits"], "numlp: evaluate: x must have shape (n, 3), got (360, 64)"),
+    "model for other data": (2, ["evaluate", "other.safetensors", "digits"], "numlp: evaluate: digits must have what the model takes, 3 columns, got 8x8"),
     "mnist without network": (4, ["train", "mnist", "--data-dir", "data"], "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609  train-images-idx3-ubyte.gz"),
     "mnist offline": (4, ["data", "mnist", "--data-dir", "data", "--offline"], "cannot download MNIST; put these 4 files with these SHA256 in "),
 }  # fmt: skip

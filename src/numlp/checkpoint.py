@@ -1,8 +1,8 @@
 """Model files: one safetensors file with weights, architecture, preprocessing, class names, versions and metrics.
 
 Tensors are named `layers.<index>.<name>`, such as `layers.0.W`. The metadata entry `numlp` is a JSON object: `format`,
-`network` (Network.to_config), `metrics`, `versions`, and `extra` where there is something. No times and no dates: the same
-model gives the same bytes.
+`network` (Network.to_config), `metrics`, `versions`, and `inputs` and `extra` where there is something. No times and no
+dates: the same model gives the same bytes.
 Nothing in a file is ever executed.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.config import from_config
+from numlp.data.inputs import inputs_from_config
 from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import check_path, os_errors, replace_file
 from numlp.layers import LAYERS, Layer
@@ -75,6 +76,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "metrics": network.metrics,
         "versions": {"numlp": __version__, "numpy": np.__version__},
     }
+    if network.inputs is not None:
+        about["inputs"] = network.inputs._asdict()
     if network.extra:
         about["extra"] = network.extra
     data = to_bytes(tensors, metadata={"numlp": json.dumps(about, sort_keys=True)})
@@ -114,6 +117,7 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
         if STATE_KEY in header.metadata:
             return _of_training(path, rng, where)
         about = _about(header.metadata, where)
+        inputs = inputs_from_config(about["inputs"], where) if "inputs" in about else None
         network = _built(about["network"], rng, where, partial(_check_entries, header.entries))
         tensors = read_tensors(file, header, where)
     for name, view in _named_arrays(network).items():
@@ -121,6 +125,7 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
             raise CheckpointError(f"{where}: {name} must hold finite numbers, got NaN or infinite ones")
         view[...] = tensors[name]
     network.metrics, network.extra = about["metrics"], about.get("extra", {})
+    network.inputs = inputs
     return network
 
 
@@ -134,6 +139,8 @@ def _of_training(path: str | os.PathLike[str], rng: int | np.random.Generator | 
         raise CheckpointError(f"{where}: checkpoint must hold a network and its numbers, got none: {error!r}") from error
     _check_size(config, where)
     network = _built(config, rng, where, partial(_check_numbers, numbers))
+    if state.get("inputs") is not None:  # not in checkpoints of earlier versions
+        network.inputs = inputs_from_config(state["inputs"], where)
     network.restore(numbers)
     if not network.is_finite():
         raise CheckpointError(f"{where}: params must hold finite numbers, got NaN or infinite ones")

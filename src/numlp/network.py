@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from numlp import blas, kernels
 from numlp.arena import Arena, aligned_empty
 from numlp.config import from_config, to_config
+from numlp.data.inputs import Inputs
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -86,6 +87,7 @@ class Network:
         self.class_names = _check_class_names(class_names, self.n_out)
         self.metrics: dict[str, dict[str, float]] = {}
         self.extra: dict[str, Any] = {}  # JSON's types: what goes along in a model file, such as the columns of a table
+        self.inputs: Inputs | None = None  # range and layout of the rows that `fit` saw, saved with the model
         self.l2 = check_number(l2, "Network", "l2", low=0)
         specs = [layer.parameters() for layer in self.layers]
         self.arena = Arena(specs, self.dtype)
@@ -266,7 +268,7 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as architecture and numbers: layers copied one by one would lose their views of the arena."""
-        return _rebuild, (self.to_config(), *self.snapshot(), self.rng, self.metrics, self.extra)
+        return _rebuild, (self.to_config(), *self.snapshot(), self.rng, self.metrics, self.extra, self.inputs)
 
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
@@ -279,13 +281,14 @@ def _rebuild(
     rng: np.random.Generator,
     metrics: dict[str, dict[str, float]],
     extra: dict[str, Any],
+    inputs: Inputs | None = None,
 ) -> Network:
     """Build the network that `Network.__reduce__` described."""
     next_draws = rng.bit_generator.state
     network = Network.from_config(config, rng)
     network.restore((params, state))
     rng.bit_generator.state = next_draws
-    network.metrics, network.extra = metrics, extra
+    network.metrics, network.extra, network.inputs = metrics, extra, inputs
     return network
 
 

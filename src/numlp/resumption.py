@@ -79,6 +79,7 @@ class Resumable:
             "environment": self.environment,
             "params": run.network.params,
             "state": run.network.state,
+            "inputs": run.network.inputs._asdict() if run.network.inputs else None,
             "generator": run.network.rng.bit_generator.state,
             "optimizer": run.optimizer.state(),
             "batches": self._batches.state(),

@@ -16,6 +16,7 @@ from numlp.callbacks import Callback, ProgressBar
 from numlp.checkpointer import Checkpointer, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
+from numlp.data.inputs import Inputs, describe_inputs
 from numlp.divergence import diverged, ended_finite
 from numlp.errors import (
     ArgumentError,
@@ -126,6 +127,7 @@ def fit(
     notify("on_fit_begin")
     optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
     network.loss, network.metrics = loss, {}
+    network.inputs = _described_inputs(network, data["train"][0])
     network.reserve(batches.batch_size)
     if restore():
         return run.history
@@ -156,6 +158,11 @@ def _teller(run: Run, listeners: Sequence[Callback]) -> Callable[[str], bool]:
         return bool(heard[event])
 
     return notify
+
+
+def _described_inputs(network: Network, x: Array) -> Inputs:
+    """Return which numbers the network is trained on: bytes that it divides itself count as [0, 1]."""
+    return describe_inputs(x, 1 if network.batch_dtype(x) == network.dtype else 255)
 
 
 def _monitors(loss: Loss, validation: Data | None) -> tuple[str, ...]:

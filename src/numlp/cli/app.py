@@ -61,17 +61,26 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         except NumlpError as error:
             fail(str(error), 2)
         except OSError as error:
-            error = error if error.errno is None else with_remedy(error, "file")
-            fail(f"{error.filename or 'file'}: {error.strerror or error}", 4)
+            fail(message_of(error), 4)
 
     return run
 
 
 def _expanded(name: str, value: Any) -> Any:
     """Return a path with the home folder in the place of "~", which no shell replaces after "=" or in quotes."""
+    if isinstance(value, list):
+        return [_expanded(name, item) for item in value]
     if isinstance(value, Path):
         return check_path(value, "numlp", f"--{name.replace('_', '-')}")
     return str(check_path(value, "numlp", name)) if name == "dataset" and value.startswith("~") else value
+
+
+def message_of(error: Exception) -> str:
+    """Return one line that says what went wrong."""
+    if isinstance(error, OSError) and not isinstance(error, NumlpError):
+        error = error if error.errno is None else with_remedy(error, "file")
+        return f"{error.filename or 'file'}: {error.strerror or error}"
+    return str(error)
 
 
 def fail(message: str, status: int) -> NoReturn:

@@ -1,6 +1,7 @@
 """numlp evaluate, numlp predict, numlp data."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,17 +21,18 @@ from numlp.cli.app import (
     app,
     describe,
     load,
+    message_of,
     print_confusion,
     refuse,
     reports_errors,
     writable,
 )
+from numlp.cli.rows import as_trained, load_model, read_rows
 from numlp.cli.tables import evaluate_table, predict_table
-from numlp.data.images import read_png
 from numlp.data.mnist import SOURCES, data_folder, locate
-from numlp.data.splits import Split
+from numlp.data.splits import Dataset, Split
 from numlp.data.tables import read_csv, split_target
-from numlp.errors import ArgumentError, FormatError, ShapeError, printable
+from numlp.errors import ArgumentError, FormatError, NumlpError, ShapeError, printable
 
 Model = Annotated[Path, typer.Argument(help="A model file.")]
 
@@ -51,7 +53,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Print loss, accuracy and confusion matrix of a model on test data, or how far off its numbers are."""
-    network = nl.load(model)
+    network = load_model(model, "evaluate MODEL DATASET")
     if "table" in network.extra:
         refuse(context, ("data_dir", "offline"), "a model of images, got one of a table")
         evaluate_table(network, model, dataset, target, drop or [], as_json, quiet)
@@ -60,7 +62,7 @@ def evaluate(
     if dataset.endswith(".csv"):
         rows, note = _read_labelled_csv(network, dataset, target)
     else:
-        rows, note = load(dataset, data_dir, offline, quiet).test, f"the test rows of {dataset}"
+        rows, note = _test_rows(network, load(dataset, data_dir, offline, quiet)), f"the test rows of {dataset}"
     figures = nl.evaluate(network, rows, progress=not quiet)
     counts = nl.confusion_matrix(network.predict(rows.x, progress=not quiet), rows.y, network.n_out)
     if as_json:
@@ -76,36 +78,68 @@ def evaluate(
 def predict(
     context: typer.Context,
     model: Model,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A PNG picture, CSV rows, an IDX file, or a table.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures, CSV rows or IDX files; or a table.")],
     out: Annotated[Path | None, typer.Option(help="CSV file for the predictions of a table.")] = None,
     proba: Annotated[bool, typer.Option("--proba", help="For a table: also the probability of each class.")] = False,
     drop: Drop = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print the class of each row of a file, and how sure the model is, or the number it predicts."""
+    """Print the class of each row of a file, and how sure the model is, or the number it predicts.
+
+    With several files each line begins with the name of the file; one that cannot be read is reported, the others are
+    predicted, and the exit status is 2.
+    """
     if out is not None:
-        writable(out, str(source))
-    network = nl.load(model)
+        writable(out, str(sources[0]))
+    network = load_model(model, "predict MODEL FILE...")
     if "table" in network.extra:
-        predict_table(network, model, source, drop or [], out, proba, as_json, quiet)
+        if len(sources) > 1:
+            raise ArgumentError(f"predict: FILE must be one file for the model of a table, got {len(sources)}")
+        predict_table(network, model, sources[0], drop or [], out, proba, as_json, quiet)
         return
     refuse(context, ("out", "proba", "drop"), "the model of a table")
-    x, note = _read_rows(network, source)
+    if len(sources) == 1:
+        found = _predictions(network, sources[0], quiet)
+        print(json.dumps(found)) if as_json else _print_predictions(found, "", quiet)
+        return
+    failed = False
+    if not (as_json or quiet):
+        print("file\tclass\tprobability")
+    files = []
+    for source in sources:
+        try:
+            found = _predictions(network, source, quiet)
+        except (NumlpError, OSError) as error:
+            failed, found = True, {"source": str(source), "error": message_of(error)}
+            print(f"numlp: {found['error']}", file=sys.stderr)
+        files.append(found)
+        if not as_json and "error" not in found:
+            _print_predictions(found, f"{printable(str(source))}\t", quiet)
+    if as_json:
+        print(json.dumps({"files": files}))
+    if failed:
+        raise typer.Exit(2)
+
+
+def _predictions(network: nl.Network, source: Path, quiet: bool) -> dict[str, Any]:
+    """Return in JSON's types what the network says about the rows of a file."""
+    x, note = read_rows(network, source)
     probabilities = network.predict_proba(x, progress=not quiet)
     names = network.class_names or tuple(str(k) for k in range(network.n_out))
-    labels = probabilities.argmax(axis=1)
-    if as_json:
-        rows = [
-            {"label": int(label), "class": names[label], "probability": float(p[label])}
-            for label, p in zip(labels, probabilities, strict=True)
-        ]
-        print(json.dumps({"source": str(source), "note": note, "predictions": rows}))
-        return
+    rows = [
+        {"label": int(label), "class": names[label], "probability": float(p[label])}
+        for label, p in zip(probabilities.argmax(axis=1), probabilities, strict=True)
+    ]
+    return {"source": str(source), "note": note, "predictions": rows}
+
+
+def _print_predictions(found: dict[str, Any], start: str, quiet: bool) -> None:
+    """Print a line for each prediction, and on stderr what was assumed."""
     if not quiet:
-        print(f"{source}: {note}", file=sys.stderr)
-    for label, p in zip(labels, probabilities, strict=True):
-        print(f"{printable(names[label])}\t{p[label]:.4f}")
+        print(f"{found['source']}: {found['note']}", file=sys.stderr)
+    for row in found["predictions"]:
+        print(f"{start}{printable(row['class'])}\t{row['probability']:.4f}")
 
 
 @app.command()
@@ -137,22 +171,20 @@ def data(
         print(f"{name:>{max(width, 14)}}  {counts}")
 
 
-def _read_rows(network: nl.Network, path: Path) -> tuple[Any, str]:
-    """Return rows for the network from a PNG, an IDX or a CSV file, told by content, and what was assumed."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    if head == b"\x89PNG\r\n\x1a\n":
-        side = round(network.n_in**0.5)
-        if side * side != network.n_in:
-            raise ShapeError(f"predict: model must take a square picture, got one that takes {network.n_in} columns")
-        return read_png(path, (side, side))
-    if head[:2] in (b"\0\0", b"\x1f\x8b"):
-        array = nl.read_idx(path)
-        if array.ndim < 2 or array.size == 0:
-            raise FormatError(f"{path}: file must hold at least 1 row of numbers, got dimensions {array.shape}")
-        x = array.reshape(len(array), -1)
-        return _as_pixels(x) if x.dtype == np.uint8 else (x, f"{len(x):,} rows")
-    return _scaled_as_trained(network, read_csv(path).x)
+def _test_rows(network: nl.Network, data: Dataset) -> Split:
+    """Return the test rows of a data set in the units the network was trained on.
+
+    Raises
+    ------
+    ShapeError
+        If the network takes rows of another length.
+    """
+    height, width = data.image_shape
+    if height * width != network.n_in:
+        side = math.isqrt(network.n_in)
+        taken = f"{side}x{side}" if side * side == network.n_in else f"{network.n_in} columns"
+        raise ShapeError(f"evaluate: {data.name} must have what the model takes, {taken}, got {height}x{width}")
+    return Split(as_trained(network, data.test.x, f"evaluate: {data.name}", pixels=True)[0], data.test.y)
 
 
 def _read_labelled_csv(network: nl.Network, path: str, target: str | None) -> tuple[Split, str]:
@@ -163,16 +195,5 @@ def _read_labelled_csv(network: nl.Network, path: str, target: str | None) -> tu
     if len(wrong) or not x.size:
         found = wrong[0] if len(wrong) else "no other column"
         raise FormatError(f"{path} column {target!r}: labels must be whole numbers beside other columns, got {found}")
-    rows, note = _scaled_as_trained(network, x)
+    rows, note = as_trained(network, x, path)
     return Split(rows, y.astype(np.int64)), note
-
-
-def _scaled_as_trained(network: nl.Network, x: Any) -> tuple[Any, str]:
-    """Return rows of numbers as the network wants them: pixels 0..255 of a network of pixels are divided by 255."""
-    if isinstance(network.layers[0], nl.Pixels) and x.max() > 1:
-        return _as_pixels(x)
-    return x, f"{len(x):,} rows, numbers taken as they are"
-
-
-def _as_pixels(x: Any) -> tuple[Any, str]:
-    return x / np.float32(255), f"{len(x):,} rows, assumed pixels 0..255 with ink 255 on background 0"

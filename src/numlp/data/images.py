@@ -45,6 +45,13 @@ def read_png(path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28)) ->
     return frame.reshape(1, -1).astype(np.float32), f"assumed {pen} ink on a {background} background, {size}"
 
 
+def read_picture(
+    path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28), box: int = 0, centred: bool = True
+) -> tuple[NDArray[np.float32], str]:
+    """Return a picture as a row, and what was assumed."""
+    return read_png(path, shape)
+
+
 def _grey(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Return the picture as (height, width) brightness 0..255; what is transparent is white."""
     from PIL import Image, UnidentifiedImageError

@@ -1,0 +1,149 @@
+"""Rows for a network from a file of any kind, in the units the network was trained on."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import numlp as nl
+from numlp.data.idx import read_idx
+from numlp.data.images import read_picture
+from numlp.data.inputs import Inputs
+from numlp.data.kinds import PICTURES, check_readable, kind_of
+from numlp.data.tables import read_csv
+from numlp.errors import FormatError, ShapeError
+
+
+def read_rows(network: nl.Network, path: Path) -> tuple[Any, str]:
+    """Return rows for the network from a picture, an IDX or a CSV file, told by content, and what was assumed.
+
+    Raises
+    ------
+    FormatError
+        If the file is of another kind, damaged, or its numbers are in no units of pixels.
+    ShapeError, ArgumentError
+        If a picture does not fit the model.
+    """
+    kind = kind_of(path)
+    check_readable(kind, path)
+    if kind in PICTURES:
+        side = math.isqrt(network.n_in)
+        if side * side != network.n_in:
+            raise ShapeError(f"predict: model must take a square picture, got one that takes {network.n_in} columns")
+        inputs, _ = trained_on(network)
+        unit = _unit(inputs, network.n_in)
+        if unit is None:
+            raise _unlike_pixels(inputs, path)
+        x, note = read_picture(path, (side, side), inputs.box, inputs.centred)
+        return _mapped(1 - x if inputs.paper == inputs.high else x, unit), note
+    if kind == "IDX" or (kind == "gzip" and not _is_packed_text(path)):
+        array = read_idx(path)
+        if array.ndim < 2 or array.size == 0:
+            raise FormatError(f"{path}: file must hold at least 1 row of numbers, got dimensions {array.shape}")
+        return as_trained(network, array.reshape(len(array), -1), str(path), pixels=True)
+    return as_trained(network, read_csv(path).x, str(path))
+
+
+def load_model(path: Path, usage: str) -> nl.Network:
+    """Return the network of a model file; name what is given in its place, such as a picture.
+
+    Raises
+    ------
+    FormatError
+        If the file is one of those that come second.
+    CheckpointError, OSError
+        As `numlp.load`.
+    """
+    kind = kind_of(path) if path.exists() else "missing"
+    if kind in PICTURES or (kind == "text" and path.suffix.lower() in (".csv", ".txt", ".tsv")):
+        what = f"a {kind} picture" if kind in PICTURES else "text"
+        raise FormatError(f"{path}: file must be a model, got {what}; the model comes first: numlp {usage}")
+    return nl.load(path)
+
+
+def trained_on(network: nl.Network) -> tuple[Inputs, bool]:
+    """Return range and layout of the rows the network was trained on, and whether the model tells.
+
+    Models of earlier versions do not, unless the means of a `Standardize` do; then pixels in [0, 1] are assumed.
+    """
+    first = network.layers[0]
+    if network.inputs is not None:
+        return network.inputs, True
+    if isinstance(first, nl.Standardize) and first.mean.max() > 1:
+        return Inputs(high=16.0 if network.n_in == 64 and first.mean.max() <= 16 else 255.0), True
+    return Inputs(), False
+
+
+def as_trained(network: nl.Network, x: Any, where: str, pixels: bool = False) -> tuple[Any, str]:
+    """Return rows of numbers in the units the network was trained on, and what was assumed.
+
+    Rows are pixels if `pixels` says so, the network begins with `Pixels`, or they are whole bytes and the network has
+    learnt from squares of pixels. Other numbers are taken as they are.
+
+    Raises
+    ------
+    FormatError
+        If pixels are neither in [0, 1] nor 0..255, or the network was trained on other numbers.
+    """
+    n, low, high = f"{len(x):,} rows", float(x.min()), float(x.max())
+    as_they_are = x, f"{n}, numbers taken as they are"
+    if x.shape[1] != network.n_in or not math.isfinite(low + high):
+        return as_they_are  # the network says what is wrong
+    inputs, is_known = trained_on(network)
+    unit, top = _unit(inputs, network.n_in), _top(low, high, network.n_in)
+    pixels = pixels or isinstance(network.layers[0], nl.Pixels)
+    is_square = network.n_in >= 64 and math.isqrt(network.n_in) ** 2 == network.n_in
+    if not pixels and not (is_known and is_square and unit and top and (top == 1 or (x == np.floor(x)).all())):
+        return as_they_are
+    if unit == (0, top) or (inputs.low <= low < 0 and high <= inputs.high):
+        return as_they_are
+    if top is None:
+        raise FormatError(f"{where}: pixels must be in [0, 1] or 0..255, got numbers from {low:g} to {high:g}")
+    if unit is None:
+        if inputs.low <= low and high <= inputs.high:
+            return as_they_are
+        raise _unlike_pixels(inputs, where)
+    assumed = f"{n}, assumed pixels 0..{top} with ink {top} on background 0"
+    if x.dtype == np.uint8 and (unit, top) == ((0, 1), 255) and isinstance(network.layers[0], nl.Pixels):
+        return x, assumed  # the layer divides
+    return _mapped(x / np.float32(top), unit), assumed
+
+
+def _top(low: float, high: float, n_in: int) -> int | None:
+    """Return the strongest ink in the units of rows with this range: 1, 255, or 16 for digits of 8x8; None for others."""
+    if low < 0 or high > 255:
+        return None
+    return 1 if high <= 1.001 else 16 if n_in == 64 and high <= 16 else 255
+
+
+def _unit(inputs: Inputs, n_in: int) -> tuple[float, float] | None:
+    """Return the two numbers that 0 and 1 were in the training rows; None if these were no pixels."""
+    low, high = inputs.low, inputs.high
+    if -4 <= low < 0 < high <= 4:  # pixels moved and scaled, such as to [-1, 1]
+        return low, high
+    top = _top(low, high, n_in)
+    return None if top is None or 1 < high < top / 4 else (0, top)
+
+
+def _mapped(x: Any, unit: tuple[float, float]) -> Any:
+    """Return pixels in [0, 1] in other units."""
+    return x if unit == (0, 1) else unit[0] + x * np.float32(unit[1] - unit[0])
+
+
+def _unlike_pixels(inputs: Inputs, where: Any) -> FormatError:
+    return FormatError(
+        f"{where}: model must be trained on pixels in [0, 1] or 0..255, got one trained on numbers from {inputs.low:g} to "
+        f"{inputs.high:g}; give it rows that are scaled as those were, as CSV"
+    )
+
+
+def _is_packed_text(path: Path) -> bool:
+    """Return whether a gzip file holds text, not IDX."""
+    try:
+        with gzip.open(path) as stream:
+            return stream.read(1) not in (b"", b"\0", b"\x1f")
+    except (OSError, EOFError, zlib.error):
+        return False  # `read_idx` says what is wrong with it
