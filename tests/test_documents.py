@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/diagnosis.md",
     "docs/estimators.md",
     "docs/tables.md",
+    "docs/layers.md",
 )
 
 
@@ -107,3 +108,22 @@ def test_python_of_the_page_on_estimators_runs(tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     assert re.search(r"accuracy 0\.9\d", process.stdout) and re.search(r"inside 0\.[78]", process.stdout)
     assert "sklearn.neural_network" in process.stdout and (tmp_path / "digits.safetensors").exists()
+
+
+def test_page_on_layers_says_what_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = blocks("docs/layers.md", "python")
+    (tmp_path / "mylayers.py").write_text("\n".join(code), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    sys.modules.pop("mylayers", None)
+    command, expected = blocks("docs/layers.md", "console")[0].removeprefix("$ numlp ").split("\n", 1)
+    result = CliRunner().invoke(app, command.split())
+    promised = re.findall(r"print\(.*# (.*)", "".join(code))
+    assert [line for line in result.stdout.splitlines() if line in promised] == promised
+    assert re.sub(r"\S+e-\d+", "#", result.stdout.splitlines(keepends=True)[-1]) == re.sub(r"\S+e-\d+", "#", expected)
+    for name, checked in {"check_full": "dX, dW", "check_functions": "dX, dW", "Full": None}.items():
+        result = CliRunner().invoke(app, ["verify", f"mylayers:{name}"])
+        assert (result.exit_code, f"checked: {checked}  ok" in result.stdout) == ((0, True) if checked else (2, False))
+    sys.modules.pop("mylayers", None)

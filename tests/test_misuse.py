@@ -121,7 +121,7 @@ MISUSES: dict[str, Misuse] = {
     # parts in the wrong place
     "layers do not fit": Misuse(lambda s: nl.Network([D(4, 5), D(6, 3)]), ShapeError, "Network: layer 1 Dense(6 -> 3) must take 5 inputs, the outputs of layer 0 Dense(4 -> 5), got 6"),
     "layer used twice": Misuse(lambda s: nl.Network(s.net.layers), ArgumentError, "Network: layer 0 Dense(4 -> 5, relu) must belong to one network, got a second one; build a new layer"),
-    "no layer": Misuse(lambda s: nl.Network([D(2, 2), "relu"]), DTypeError, "Network: layer 1 must be a Layer, got 'relu'"),
+    "no layer": Misuse(lambda s: nl.Network([D(2, 2), "relu"]), DTypeError, "Network: layer 1 must be a Layer, got 'relu'; for functions give check_gradients(forward, backward, inputs)"),
     "class names": Misuse(lambda s: nl.Network([D(2, 2)], class_names=["a"]), ArgumentError, "Network: class_names must have 2 names, one for each output, got 1"),
     "loss not called": Misuse(lambda s: fit(s, loss=CE), DTypeError, "fit: loss must be of type Loss, got <class 'numlp.losses.classification.SoftmaxCrossEntropy'>; call it: SoftmaxCrossEntropy()"),
     "optimizer by name": Misuse(lambda s: fit(s, optimizer="adam"), DTypeError, "fit: optimizer must be of type Optimizer, got 'adam'"),
@@ -130,7 +130,7 @@ MISUSES: dict[str, Misuse] = {
     "evaluate without loss": Misuse(lambda s: nl.evaluate(nl.Network([D(4, 3)]), (s.x, s.y)), ArgumentError, "evaluate: network must have a loss, got none; fit it first, or pass loss=SoftmaxCrossEntropy() to Network"),
     "probabilities of a regression": Misuse(lambda s: nl.Network([D(4, 3)], loss=nl.SquaredError()).predict_proba(s.x), ArgumentError, "Network.predict_proba: loss must be a classification loss, got SquaredError; fit the network with one, or pass loss=SoftmaxCrossEntropy() to Network"),
     "search returns nothing": Misuse(lambda s: nl.search(lambda *a, **k: None, nl.load_digits(), {"a": [1]}), DTypeError, "search: train_one must return the trained Network, got None"),
-    "check of no part": Misuse(lambda s: nl.check_gradients("relu"), DTypeError, "check_gradients: part must be a layer or a loss, got 'relu'"),
+    "check of no part": Misuse(lambda s: nl.check_gradients("relu"), DTypeError, "check_gradients: part must be a layer or a loss, got 'relu'; for functions give check_gradients(forward, backward, inputs)"),
     "explain with no loss": Misuse(lambda s: nl.explain_step(s.net, None, s.x, s.y), DTypeError, "explain_step: loss must be a Loss, got None"),
     "explain x too narrow": Misuse(lambda s: nl.explain_step(s.net, CE(), s.x[:, :2], s.y), ShapeError, "explain_step: x must have shape (n, 4), got (6, 2)"),
     # targets that do not fit their loss: the first row that does not is named
@@ -187,7 +187,7 @@ MISUSES: dict[str, Misuse] = {
     "Standardize fitted on NaN": Misuse(lambda s: nl.Standardize(4).fit(changed(s.x, (1, 2), np.nan)), ArgumentError, "Standardize.fit: x must hold finite numbers, got 1 NaN or infinite, the first nan at x[1, 2]"),
     "Standardize fitted too narrow": Misuse(lambda s: nl.Standardize(4).fit(s.x[:, :2]), ShapeError, "Standardize.fit: x must have shape (n, 4), got (6, 2)"),
     "Residual empty": Misuse(lambda s: nl.Residual([]), ArgumentError, "Residual: layers must hold at least 1 layer, got none"),
-    "Residual of no layer": Misuse(lambda s: nl.Residual([D(4, 4), "relu"]), DTypeError, "Residual: layer 1 must be a Layer, got 'relu'"),
+    "Residual of no layer": Misuse(lambda s: nl.Residual([D(4, 4), "relu"]), DTypeError, "Residual: layer 1 must be a Layer, got 'relu'; for functions give check_gradients(forward, backward, inputs)"),
     "Residual that does not close": Misuse(lambda s: nl.Residual([D(4, 5)]), ShapeError, "Residual: layer 0 Dense(4 -> 5) must take 5 inputs, the outputs of layer 0 Dense(4 -> 5), got 4"),
     "Embedding column outside": Misuse(lambda s: nl.Embedding(3, {3: (7, 2)}), ArgumentError, "Embedding: columns must be {index: (cardinality, dimension)} with an index from 0 to 2, got 3"),
     "Embedding without columns": Misuse(lambda s: nl.Embedding(3, {}), DTypeError, "Embedding: columns must be {index: (cardinality, dimension)} with at least one entry, got {}"),
@@ -230,7 +230,7 @@ MISUSES: dict[str, Misuse] = {
     "MaxNorm 0": Misuse(lambda s: nl.MaxNorm(0), ArgumentError, "MaxNorm: c must be a number above 0, got 0"),
     "check of a layer in use": Misuse(lambda s: nl.check_gradients(s.net.layers[1]), ArgumentError, "Network: layer 1 Dense(5 -> 3) must belong to one network, got a second one; build a new layer"),
     "verify no colon": Misuse(lambda s: find_part("mylayers"), ArgumentError, "verify: part must be module:name, such as mylayers:Scale, got 'mylayers'"),
-    "verify no part": Misuse(lambda s: find_part("math:pi"), DTypeError, "verify: pi must be or give a layer or a loss, got 3.141592653589793"),
+    "verify no part": Misuse(lambda s: find_part("math:pi"), DTypeError, "verify: pi must be or give a layer or a loss, got 3.141592653589793; or an object with forward(x) and backward(dy), or a tuple (forward, backward, inputs)"),
     "verify needs arguments": Misuse(lambda s: find_part("numlp:Dropout"), ArgumentError, "verify: Dropout must need no arguments, got n_in, rate; write a function that gives one, such as: def make(): return Dropout(...)"),
 }  # fmt: skip
 

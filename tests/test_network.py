@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import numlp as nl
+from numlp.differences import numeric_gradient
 from numlp.errors import ArgumentError, DTypeError, ShapeError
-from numlp.gradients import numeric_gradient
 
 MANY = 2500  # rows: more than the capacity of a new network
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import cases
 import numlp as nl
 from numlp import kernels, metrics, verification
 from numlp.activations import ACTIVATIONS
+from numlp.cli import app
 from numlp.config import to_config
 from numlp.errors import ArgumentError, DTypeError
 from numlp.initializers import INITIALIZERS
@@ -192,9 +194,9 @@ def test_own_part_passes(own: Path, name: str, start: str) -> None:
 def test_own_part_fails_with_what_is_wrong(own: Path, name: str, start: str) -> None:
     process = numlp(f"mylayers:{name}", cwd=own)
     assert (process.returncode, process.stderr) == (1, "")
-    first, second = process.stdout.splitlines()
+    first, second, third = process.stdout.splitlines()
     assert first == f"mylayers:{name}  FAILED"
-    assert second.startswith(start)
+    assert second.startswith(start) and third.startswith("checked: ")
     found = json.loads(numlp(f"mylayers:{name}", "--json", cwd=own).stdout)
     assert (found["ok"], found["largest_error"], found["failure"]) == (False, None, second)
 
@@ -266,7 +268,7 @@ def test_stored_array_of_another_shape_is_a_difference() -> None:
 def test_name_that_is_no_part_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numbers_only.py").write_text("three = 3\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DTypeError, match=r"^verify: three must be or give a layer or a loss, got 3$"):
+    with pytest.raises(DTypeError, match=r"^verify: three must be or give a layer or a loss, got 3; or an object with "):
         verification.find_part("numbers_only:three")
 
 
@@ -275,4 +277,100 @@ def test_factory_class_and_instance_give_their_part(name: str, tmp_path: Path, m
     source = "import numlp as nl\n\nmake = lambda: nl.Dense(3, 2)\nready = nl.Scale(3)\nclass Own(nl.SquaredError): ...\n"
     (tmp_path / "three_ways.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    assert nl.check_gradients(verification.find_part(f"three_ways:{name}")) < 1e-6
+    assert nl.check_gradients(*verification.find_part(f"three_ways:{name}")) < 1e-6
+
+
+PLAIN = """
+import numpy as np
+import numlp as nl
+
+class Full:
+    factor = 1
+    def forward(self, X, W):
+        self.mem = X, W
+        return X @ W
+    def backward(self, g):
+        X, W = self.mem
+        return g @ W.T, self.factor * X.T @ g
+
+class Twice(Full):
+    factor = 2
+
+class Loss:
+    def forward(self, logits, labels):
+        self.p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        self.labels = labels
+        return -np.log(self.p[np.arange(len(labels)), labels]).sum()
+    def backward(self):
+        return self.p - np.eye(self.p.shape[1])[self.labels]
+
+class Log:
+    def forward(self, x):
+        self.x = x
+        return np.log(x)
+    def backward(self, dy):
+        return dy / self.x
+
+class Dense:
+    def __init__(self):
+        self.W, self.b = np.ones((7, 2)), np.zeros(2)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dy):
+        self.dW, self.db = self.x.T @ dy, dy.sum(axis=0)
+        return dy @ self.W.T
+
+class Own(nl.Layer, Dense):
+    n_in, n_out = 7, 2
+    __init__ = Dense.__init__
+    def forward(self, x, training=False):
+        return Dense.forward(self, x)
+    backward = Dense.backward
+
+class Four(Full):
+    def forward(self, a, b, c, d):
+        return a
+
+def check_full():
+    return Full(), [np.ones((2, 3)), np.ones((3, 2))]
+
+def pair():
+    return np.square, lambda dy: 6 * dy, [np.full(2, 3.0)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "checked", "not_checked"),
+    [
+        ("Full", 0, {"dX": True, "dW": True}, []),
+        ("Twice", 1, {"dX": True, "dW": False}, []),
+        ("Loss", 0, {"dlogits": True}, []),
+        ("Log", 0, {"dx": True}, []),
+        ("Dense", 0, {"dx": True, "dW": True, "db": True}, []),
+        ("Own", 1, {"dx": True}, ["W", "b"]),
+        ("check_full", 0, {"dX": True, "dW": True}, []),
+        ("pair", 0, None, []),
+    ],
+)
+def test_plain_class_is_verified_and_json_has_always_the_same_keys(
+    name: str, status: int, checked: dict[str, bool], not_checked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plain_parts.py").write_text(PLAIN)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    result = CliRunner().invoke(app, ["verify", f"plain_parts:{name}", "--json"])
+    found = json.loads(result.stdout)
+    assert set(found) == {"ok", "part", "largest_error", "failure", "failures", "checked", "not_checked"}
+    assert (result.exit_code, found["ok"], bool(found["failure"])) == (status, not status, bool(status))
+    said = {key: value["ok"] for key, value in found["checked"].items()}
+    assert said == checked or (checked is None and list(said.values()) == [True])
+    assert found["not_checked"] == not_checked
+    text = CliRunner().invoke(app, ["verify", f"plain_parts:{name}"]).stdout
+    assert all(part in text for part in (*said, *not_checked)) and ("FAILED" in text) == bool(status)
+
+
+def test_plain_class_of_unknown_inputs_says_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plain_parts.py").write_text(PLAIN)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(ArgumentError, match=r"Four\.forward\(a, b, c, d\) must be given.*: def check\(\): return Four"):
+        verification.find_part("plain_parts:Four")

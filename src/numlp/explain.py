@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.activations import ACTIVATIONS
+from numlp.differences import numeric_gradient
 from numlp.errors import DTypeError, check_matrix
-from numlp.gradients import numeric_gradient
 from numlp.layers import Dense
 from numlp.losses import Loss
 from numlp.network import Network

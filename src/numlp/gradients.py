@@ -1,40 +1,26 @@
-"""Is a backward pass the derivative of its forward pass? Central differences in float64 tell."""
+"""Comparison of backward passes with central differences in float64."""
 
-from collections.abc import Callable, Iterable
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp.differences import GradientCheck, GradientReport
 from numlp.errors import DTypeError, NumlpError, ShapeError
 from numlp.layers import Dense, Layer
 from numlp.losses import Loss
 from numlp.network import Network
+from numlp.plain_gradients import check_passes, has_passes, passes_of
+from numlp.undeclared import Undeclared, undeclared
 
 Array = NDArray[Any]
 
 
-def numeric_gradient(
-    function: Callable[[], float], array: Array, indices: Iterable[tuple[int, ...]], epsilon: float = 1e-6
-) -> list[float]:
-    """Return d function / d array[index] for each index, by central differences; `array` is float64, changed and restored.
-
-    (f(a + e) - f(a - e)) / 2e                                       (1)
-    """
-    slopes = []
-    for index in indices:
-        saved = array[index]
-        array[index] = saved + epsilon
-        above = function()
-        array[index] = saved - epsilon
-        below = function()
-        array[index] = saved
-        slopes.append((above - below) / (2 * epsilon))
-    return slopes
-
-
-def check_gradients(part: Layer | Loss, *, rng: int = 0, tolerance: float = 1e-6) -> float:
-    """Compare every gradient a layer or loss states with central differences, and return the largest error.
+def check_gradients(
+    forward: Any, backward: Any = None, inputs: Any = None, *, rng: int = 0, tolerance: float = 1e-6
+) -> GradientCheck:
+    """Compare every gradient that a backward pass states with central differences, and return the largest error.
 
     A layer is run in training mode on random rows, with a random cotangent: the derivative of sum(r * y) for a fixed
     random r. (With r all ones, a softmax whose backward is zero would pass.) A random layer draws the same numbers in
@@ -43,34 +29,79 @@ def check_gradients(part: Layer | Loss, *, rng: int = 0, tolerance: float = 1e-6
 
     Parameters
     ----------
-    part
-        A new layer, not part of a network, or a loss.
-    rng
+    forward : Layer, Loss, function or object
+        A new layer, not part of a network; a loss; a function that returns y, or (y, cache); or an object with the
+        methods `forward` and `backward`.
+    backward : function, optional
+        For a function: takes dy, or dy and the cache, or dy and the inputs, and returns the gradient of each input of
+        floats. One without arguments is that of the sum of y.
+    inputs : list or dict of arrays, optional
+        Arguments of a function or of an object's `forward`. Floats are compared, integers such as labels are not.
+    rng : int
         Seed of rows, parameters and cotangent.
-    tolerance
+    tolerance : float
         The largest error allowed.
 
-    Errors  NumlpError naming the array, the index, both values, if they disagree; ShapeError if a layer returns no array of
-        the right shape; DTypeError for anything else than a part.
+    Returns
+    -------
+    GradientCheck
+        A float, the largest error; its `errors` has that of each gradient, by name.
+
+    Raises
+    ------
+    NumlpError
+        If a gradient is wrong: with the array, the index and both values. If a layer holds arrays that change its output
+        and that `parameters` does not declare, or another object holds some whose gradient it does not keep (`dW` for `W`).
+    ShapeError
+        If an array has not the right shape.
+    DTypeError
+        For anything that has no gradients.
 
     Examples
     --------
-    >>> import numlp as nl
-    >>> nl.check_gradients(nl.Dense(4, 3, "tanh")) < 1e-6
-    True
+    >>> import numpy as np, numlp as nl
+    >>> check = nl.check_gradients(nl.Dense(4, 3, "tanh"))
+    >>> check < 1e-6, list(check.errors)
+    (True, ['dx', 'dW', 'db'])
+    >>> X, W = np.ones((2, 3)), np.ones((3, 4))
+    >>> list(nl.check_gradients(lambda X, W: X @ W, lambda dy: (dy @ W.T, X.T @ dy), [X, W]).errors)
+    ['dX', 'dW']
     """
-    if isinstance(part, Layer):
-        return _check_layer(part, np.random.default_rng(rng), tolerance)
-    if isinstance(part, Loss):
-        return _check_loss(part, np.random.default_rng(rng), tolerance)
-    raise DTypeError(f"check_gradients: part must be a layer or a loss, got {part!r}")
+    report = gradient_report(forward, backward, inputs, rng=rng, tolerance=tolerance)
+    if report.failures:
+        raise NumlpError(report.failures[0])
+    return GradientCheck(report.errors)
 
 
-def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> float:
+def gradient_report(
+    forward: Any, backward: Any = None, inputs: Any = None, *, rng: int = 0, tolerance: float = 1e-6
+) -> GradientReport:
+    """Return what `check_gradients` compares, with every failure instead of the first one raised.
+
+    Errors  ShapeError, DTypeError, ArgumentError about what cannot be compared at all.
+    """
+    generator = np.random.default_rng(rng)
+    if backward is not None:
+        return check_passes(passes_of(forward, backward), inputs, generator, tolerance)
+    if isinstance(forward, Layer):
+        return _check_layer(forward, generator, tolerance)
+    if isinstance(forward, Loss):
+        return _check_loss(forward, generator, tolerance)
+    if has_passes(forward) and not isinstance(forward, type):
+        return check_passes(passes_of(forward), inputs, generator, tolerance)
+    raise DTypeError(
+        f"check_gradients: part must be a layer or a loss, got {forward!r}; for functions give "
+        "check_gradients(forward, backward, inputs)"
+    )
+
+
+def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> GradientReport:
     # a Dense layer in front, fed with the identity matrix, makes the layer's input a parameter: x = W, so dx = dW
     n = 5
     front = Dense(n, layer.n_in)
-    network = Network([front, layer], rng, np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of arrays that are not declared: they are an error here
+        network = Network([front, layer], rng, np.float64)
     x = layer.example(rng.normal(size=front.W.shape))
     network.params += 0.1 * rng.normal(size=network.params.shape)  # away from zeros and ones
     front.W[...] = x
@@ -78,9 +109,12 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> fl
     rows, cotangent = np.eye(n), rng.normal(size=(n, layer.n_out))
     state, dice = network.state.copy(), rng.bit_generator.state
 
-    def value() -> float:
+    def outputs(training: bool = True) -> Array:
         network.state[...], rng.bit_generator.state = state, dice
-        return float(np.sum(cotangent * network.forward(rows, training=True)))
+        return network.forward(rows, training)
+
+    def value() -> float:
+        return float(np.sum(cotangent * outputs()))
 
     _check_shape(layer, "forward", "y", network.forward(rows, training=True), (n, layer.n_out))
     value()
@@ -88,12 +122,25 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> fl
     front.backward(_check_shape(layer, "backward", "dx", dx, (n, layer.n_in)))
     stated = {"x": front.dW.copy()} | {name: view.copy() for name, view in network.arena.gradients[1].items()}
     arrays = {"x": front.W, **network.arena.values[1]}
-    worst = 0.0
+    report = GradientReport(str(layer), tolerance)
     for name, gradient in stated.items():
-        indices = list(np.ndindex(gradient.shape))
-        numeric = numeric_gradient(value, arrays[name], indices)
-        worst = max(worst, _compare(f"{layer}: d{name}", indices, gradient, numeric, tolerance))
-    return worst
+        report.compare(f"d{name}", gradient, arrays[name], value)
+    declared = [network.params, network.grads, network.state]
+    _report_undeclared(report, undeclared(layer, lambda: np.stack([outputs(True), outputs(False)]), declared))
+    return report
+
+
+def _report_undeclared(report: GradientReport, found: list[Undeclared]) -> None:
+    """Add a failure for the parameters that a layer does not declare."""
+    report.unchecked = [name.array.name for name in found]
+    names = [name.array.name for name in found if not name.is_constant]
+    gradients = ", ".join(name.gradient.name for name in found if name.gradient is not None)
+    if names:
+        report.failures.append(
+            f"check_gradients: {report.subject}: parameters() must declare every array that the output depends on, got "
+            f"{', '.join(names)} besides, not checked{f' (nor {gradients})' if gradients else ''}; return a "
+            "Parameter for each (role 'state' if it is not trained), or begin the name of a constant with an underscore"
+        )
 
 
 def _check_shape(layer: Layer, method: str, name: str, array: Any, shape: tuple[int, int]) -> Array:
@@ -104,21 +151,8 @@ def _check_shape(layer: Layer, method: str, name: str, array: Any, shape: tuple[
     return array
 
 
-def _check_loss(loss: Loss, rng: np.random.Generator, tolerance: float) -> float:
+def _check_loss(loss: Loss, rng: np.random.Generator, tolerance: float) -> GradientReport:
     y, target = loss.example(rng)
-    stated = loss(y, target)[1].copy()
-    indices = list(np.ndindex(y.shape))
-    numeric = numeric_gradient(lambda: loss(y, target)[0], y, indices)
-    return _compare(f"{type(loss).__name__}: dy", indices, stated, numeric, tolerance)
-
-
-def _compare(label: str, indices: list[tuple[int, ...]], gradient: Array, numeric: list[float], tolerance: float) -> float:
-    stated = [float(gradient[index]) for index in indices]
-    errors = [abs(s - n) / max(1.0, abs(n)) for s, n in zip(stated, numeric, strict=True)]
-    worst = int(np.argmax(errors))
-    if not errors[worst] <= tolerance:
-        raise NumlpError(
-            f"check_gradients: {label}[{', '.join(map(str, indices[worst]))}] must be {numeric[worst]:.9g} "
-            f"(central difference), got {stated[worst]:.9g}"
-        )
-    return errors[worst]
+    report = GradientReport(type(loss).__name__, tolerance)
+    report.compare("dy", loss(y, target)[1].copy(), y, lambda: loss(y, target)[0])
+    return report

@@ -23,6 +23,7 @@ from numlp.errors import (
 from numlp.layers import LAYERS, AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
 from numlp.losses import LOSSES, ClassificationLoss, Loss
 from numlp.progress import progress_bar
+from numlp.undeclared import warn_of_undeclared
 
 Array = NDArray[Any]
 
@@ -95,6 +96,7 @@ class Network:
         self.n_weights = self.arena.n_weights
         for layer, values, gradients in zip(self.layers, self.arena.values, self.arena.gradients, strict=True):
             layer.bind(values, gradients, self.rng, self.dtype)
+        warn_of_undeclared(self.layers, (self.params, self.grads, self.state), "Network")
         # nobody reads the gradient of what comes before the first layer with parameters
         self.first_trained = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
         self.capacity = 0

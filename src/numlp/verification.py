@@ -26,6 +26,7 @@ from numlp.layers import LAYERS, Layer
 from numlp.losses import LOSSES, Loss
 from numlp.network import Network
 from numlp.optimizers import OPTIMIZERS
+from numlp.plain_gradients import example_inputs, has_passes, input_names, passes_of
 from numlp.schedules import SCHEDULES
 
 Array = NDArray[Any]
@@ -114,8 +115,11 @@ def build(config: dict[str, Any]) -> Any:
     return from_config(config, {**LAYERS, **LOSSES, **OPTIMIZERS, **SCHEDULES})
 
 
-def find_part(name: str) -> Any:
-    """Import `module:name` and return the layer or loss it is, or the one its class or function gives without arguments.
+def find_part(name: str) -> tuple[Any, ...]:
+    """Import `module:name` and return the arguments of `check_gradients` for it.
+
+    It is a layer, a loss, an object with `forward` and `backward`, a tuple (object, inputs) or
+    (forward, backward, inputs), or a class or function that gives one of them without arguments.
 
     Errors  ArgumentError if there is no such module or name, or it needs arguments; DTypeError if it gives something else.
     """
@@ -131,10 +135,26 @@ def find_part(name: str) -> Any:
         ) from error
     names = [n for n in vars(module) if not n.startswith("_")]
     part = getattr(module, check_choice(attribute, names, "verify", f"name in {module_name}"))
-    part = _call_without_arguments(part, attribute) if callable(part) and not isinstance(part, Layer | Loss) else part
-    if not isinstance(part, Layer | Loss):
-        raise DTypeError(f"verify: {attribute} must be or give a layer or a loss, got {part!r}")
-    return part
+    is_ready = isinstance(part, Layer | Loss) or (has_passes(part) and not isinstance(part, type))
+    part = _call_without_arguments(part, attribute) if callable(part) and not is_ready else part
+    if isinstance(part, Layer | Loss):
+        return (part,)
+    if isinstance(part, tuple) and len(part) == 3 and callable(part[0]):
+        return part
+    part, inputs = part if isinstance(part, tuple) and len(part) == 2 else (part, None)
+    if not has_passes(part):
+        raise DTypeError(
+            f"verify: {attribute} must be or give a layer or a loss, got {part!r}; or an object with forward(x) and "
+            "backward(dy), or a tuple (forward, backward, inputs)"
+        )
+    inputs = example_inputs(passes_of(part)) if inputs is None else inputs
+    if inputs is None:
+        needs = ", ".join(input_names(part.forward) or ["x"])
+        raise ArgumentError(
+            f"verify: inputs of {type(part).__name__}.forward({needs}) must be given, got none; write "
+            f"a function and verify that: def check(): return {type(part).__name__}(), [{needs}]"
+        )
+    return part, None, inputs
 
 
 def _call_without_arguments(make: Callable[..., Any], name: str) -> Any:
@@ -144,9 +164,11 @@ def _call_without_arguments(make: Callable[..., Any], name: str) -> Any:
         parameters = []
     required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if required:
+        needs = ", ".join(required)
+        pair = "" if isinstance(make, type) else f"; or of a pair of functions: return {name}, its_backward, [{needs}]"
         raise ArgumentError(
-            f"verify: {name} must need no arguments, got {', '.join(required)}; write a function that gives one, "
-            f"such as: def make(): return {name}(...)"
+            f"verify: {name} must need no arguments, got {needs}; write a function that gives one, "
+            f"such as: def make(): return {name}(...){pair}"
         )
     try:
         return make()
@@ -155,7 +177,7 @@ def _call_without_arguments(make: Callable[..., Any], name: str) -> Any:
 
 
 def _gradient_error(config: dict[str, Any]) -> dict[str, float]:
-    return {"gradients": check_gradients(build(config), tolerance=TOLERANCE["gradients"])}
+    return {"gradients": +check_gradients(build(config), tolerance=TOLERANCE["gradients"])}
 
 
 def _record(report: PartReport, key: str, tolerance: float, errors: Callable[[], dict[str, float]]) -> None:

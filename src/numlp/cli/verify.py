@@ -4,22 +4,24 @@ import json
 import os
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from numlp.cli.app import AsJson, app, reports_errors
+from numlp.differences import GradientReport
 from numlp.errors import NumlpError
-from numlp.gradients import check_gradients
+from numlp.gradients import gradient_report
+from numlp.plain_gradients import passes_of
 from numlp.verification import PartReport, find_part, verify_parts
 
 Part = Annotated[
     str | None,
     typer.Argument(
         metavar="MODULE:NAME",
-        help="A layer or loss of your own, its class or a function that returns it, imported from the current folder "
-        "[default: every part of numlp].",
+        help="A layer, a loss or any object with forward and backward, its class or a function that returns it, or "
+        "(forward, backward, inputs), imported from the current folder [default: every part of numlp].",
     ),
 ]
 
@@ -64,26 +66,52 @@ def _print_table(reports: list[PartReport]) -> None:
 def _verify_own(name: str, as_json: bool) -> None:
     """Check the gradients of a part from the current folder."""
     sys.path.insert(0, os.getcwd())
-    part = find_part(name)
-    error, failure = None, None
+    arguments = find_part(name)
+    subject = arguments[0] if len(arguments) == 1 else passes_of(*arguments[:2]).name
     try:
-        error = check_gradients(part)
+        report = gradient_report(*arguments)
     except NumlpError as caught:
-        failure = str(caught)
+        report = GradientReport(str(subject), 0, failures=[str(caught)])
     except Exception as caught:  # the user's own code: say where it stopped
         place = traceback.extract_tb(caught.__traceback__)[-1]
-        failure = (
-            f"{part} raised {type(caught).__name__}: {caught} ({os.path.basename(place.filename)}, line {place.lineno})"
-        )
-    _report_own(name, part, error, failure, as_json)
-    if failure:
+        where = f"{os.path.basename(place.filename)}, line {place.lineno}"
+        report = GradientReport(str(subject), 0, failures=[f"{subject} raised {type(caught).__name__}: {caught} ({where})"])
+    if as_json:
+        print(json.dumps(_facts(name, report)))
+    else:
+        _print_own(name, report)
+    if report.failures:
         raise typer.Exit(1)
 
 
-def _report_own(name: str, part: Any, error: float | None, failure: str | None, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"ok": not failure, "part": name, "largest_error": error, "failure": failure}))
-    elif failure:
-        print(f"{name}  FAILED\n{failure}")
-    else:
-        print(f"{name}  {part}: every gradient agrees with central differences, largest error {error:.1e}  ok")
+def _facts(name: str, report: GradientReport) -> dict[str, object]:
+    """Return the result in JSON's types: always the same keys; an error that is no number becomes null."""
+    errors = {gradient: error if np.isfinite(error) else None for gradient, error in report.errors.items()}
+    return {
+        "ok": not report.failures,
+        "part": name,
+        "largest_error": None if report.failures else max(report.errors.values(), default=0.0),
+        "failure": report.failures[0] if report.failures else None,
+        "failures": report.failures,
+        "checked": {
+            gradient: {"error": error, "ok": error is not None and error <= report.tolerance}
+            for gradient, error in errors.items()
+        },
+        "not_checked": report.unchecked,
+    }
+
+
+def _print_own(name: str, report: GradientReport) -> None:
+    """Print the result, what was checked, and what was not."""
+    words = [f"{gradient}{'' if error <= report.tolerance else ' (wrong)'}" for gradient, error in report.errors.items()]
+    checked = f"checked: {', '.join(words) or 'nothing'}"
+    if report.unchecked:
+        checked += f"; NOT checked: {', '.join(report.unchecked)}"
+    if report.failures:
+        print("\n".join([f"{name}  FAILED", *report.failures, checked]))
+        return
+    largest = max(report.errors.values())
+    print(
+        f"{name}  {report.subject}: every gradient agrees with central differences, "
+        f"largest error {largest:.1e}, {checked}  ok"
+    )
