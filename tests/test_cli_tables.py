@@ -310,8 +310,8 @@ def test_dates_are_said_learnt_from_and_checked(here: Path) -> None:
 
 
 def test_missing_file_is_status_4(models: dict[str, Path], here: Path) -> None:
-    assert fails("train", "no.csv", "--target", "x", status=4) == "numlp: no.csv: No such file or directory"
-    assert fails("predict", models["sold"], "no.csv", status=4) == "numlp: no.csv: No such file or directory"
+    assert fails("train", "no.csv", "--target", "x", status=4).startswith("numlp: no.csv: No such file or directory")
+    assert fails("predict", models["sold"], "no.csv", status=4).startswith("numlp: no.csv: No such file or directory")
 
 
 def test_ctrl_c_saves_what_was_learnt_and_says_so(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 import math
 import random
@@ -29,6 +30,8 @@ from safetensors.numpy import save as reference_save
 
 import numlp as nl
 from numlp.data.cells import Table, is_there
+from numlp.data.csv_dialect import find_dialect
+from numlp.data.csv_lines import Dialect
 from numlp.data.dates import Dates, as_utc, date_parts
 from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import TYPES, read_idx
@@ -412,6 +415,12 @@ def mutated_csv(rng: random.Random, seeds: list[bytes]) -> bytes:
     return scrambled(rng, data, seeds, 1) if rng.random() < 0.3 else data
 
 
+def split_rows(data: bytes, dialect: Dialect) -> list[list[str]]:
+    """Return the rows of a CSV file without quotes."""
+    lines = data.decode(dialect.encoding).replace("\r\n", "\n").replace("\r", "\n").split("\n")[dialect.skip :]
+    return [line.split(dialect.delimiter) for line in lines if line]
+
+
 def check_csv(path: Path, data: bytes) -> bool:
     try:
         table = read_csv(path)
@@ -420,9 +429,9 @@ def check_csv(path: Path, data: bytes) -> bool:
         return False
     assert table.x.ndim == 2 and table.x.size and np.isfinite(table.x).all()
     assert len(table.names) in (0, table.x.shape[1])
-    if b'"' not in data and not table.names:  # a reading that shares no code
-        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-        rows = [[float(cell) for cell in line.split(",")] for line in text.split("\n") if line]
+    dialect = find_dialect(path)
+    if dialect.quote not in data.decode("latin-1") and dialect.delimiter != " ":  # a reading that shares the dialect only
+        rows = [[float(cell) for cell in row if cell or None not in dialect.names] for row in split_rows(data, dialect)]
         assert table.x.tolist() == rows
     return True
 
@@ -443,17 +452,24 @@ def check_frame(path: Path, data: bytes) -> bool:
     except FormatError as error:
         readable(error, path)
         return False
-    text = data.decode("utf-8-sig")
-    header = next(row for row in csv.reader(io.StringIO(text, newline="")) if row)
-    mark = next((mark for mark in ";\t" if len(header) == 1 and mark in header[0]), ",")
-    names, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if row]
+    dialect = find_dialect(path)
+    kept = [i for i, name in enumerate(dialect.names) if name is not None]
+    lines = itertools.islice(io.StringIO(data.decode(dialect.encoding), newline=""), dialect.skip, None)
+    how = {"skipinitialspace": True} if dialect.delimiter == " " else {}
+    quoting = csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE
+    reader = csv.reader(
+        lines, delimiter=dialect.delimiter, quotechar=dialect.quote or None, quoting=quoting,
+        escapechar=dialect.escape or None, **how,
+    )  # fmt: skip
+    rows = [[row[i] for i in kept] for row in reader if row]
+    names = [name for name in dialect.names if name is not None]
     assert table.column_names == names and table.num_rows == len(rows), (names, rows)
     for column, cells in zip(table.columns, zip(*rows, strict=True), strict=True):
         for value, cell in zip(column.to_pylist(), cells, strict=True):
             if value is None:
                 assert cell in ("", "n/a"), cell
             elif isinstance(value, float):
-                number = float(cell if mark == "," else cell.replace(",", "."))
+                number = float(cell if dialect.delimiter == "," else cell.replace(",", "."))
                 assert value == number or (math.isnan(value) and math.isnan(number)), cell
             elif isinstance(value, datetime):
                 assert value == as_utc(datetime.fromisoformat(cell.strip())), cell

@@ -1,17 +1,20 @@
 """Tables of numbers and text from CSV and Parquet files, as Arrow tables; what cannot be read is named by line, column."""
 
 import gzip
+import io
 import os
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from csv import writer
 from datetime import datetime
 from shlex import quote
-from typing import Any
+from typing import Any, Unpack
 
+from numlp.data.csv_dialect import CsvOptions, find_dialect
+from numlp.data.csv_lines import MAX_ROW, Dialect, check_empty, csv_lines
 from numlp.data.dates import as_utc
-from numlp.data.tables import csv_lines
-from numlp.errors import FormatError, MissingExtraError, printable
+from numlp.errors import ArgumentError, FormatError, MissingExtraError, printable
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # checked before anything is decoded: what a small file could make the reader hold
@@ -37,31 +40,35 @@ def read_frame(
     missing: Sequence[str] = (),
     kinds: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
+    **csv: Unpack[CsvOptions],
 ) -> Any:
     """Return a CSV or Parquet file, as its name says, as a pyarrow.Table of numbers, text and dates.
 
-    An empty cell is a gap. Cells are parted by commas, or as the line of names is by semicolons or tabs: then a number may
-    have a decimal comma. A column of a CSV file is one of numbers (float64, of which nan is a gap) or of dates (ISO 8601,
-    with or without a time) if all its cells are, and text otherwise; if nine of ten are, the others are errors. A Parquet
-    file says itself what its columns are.
+    How a CSV file is written is found by `find_dialect`, or given. An empty cell is a gap. Where cells are not separated by
+    commas, a number may have a decimal comma. A column of a CSV file is one of numbers (float64, of which nan is a gap) or
+    of dates (ISO 8601, with or without a time) if all its cells are, and text otherwise; if nine of ten are, the others are
+    errors. A Parquet file says itself what its columns are.
 
     Parameters
     ----------
     path
-        .csv or .csv.gz, UTF-8 with a line of column names; or .parquet.
+        .csv, .csv.gz, or .parquet.
     missing
         Texts in a CSV file that are gaps, such as n/a.
     kinds
         {column of a CSV file: what it is}: "category" for text whatever it holds, "number" or "date" for what it must be.
     drop
         Columns to leave out, without a look at what they hold.
+    delimiter, quote, encoding, header, skip_rows
+        As `CsvOptions`: how a CSV file is written, where it is not found rightly. The columns of a file without a line of
+        names are named by their numbers, from "1".
 
     Errors  MissingExtraError without pyarrow; FormatError naming the file, and line and column where there is one; OSError
         if the file cannot be opened.
     """
     where = os.fspath(path)
     if not _is_parquet(path, where):
-        return read_csv_frame(path, missing=missing, kinds=kinds, drop=drop)
+        return read_csv_frame(path, missing=missing, kinds=kinds, drop=drop, **csv)
     if missing:
         raise FormatError(f"{where}: file must be CSV text for --missing, got Parquet, which has gaps of its own")
     return read_parquet_frame(path, drop=drop)
@@ -82,14 +89,15 @@ def _is_parquet(path: str | os.PathLike[str], where: str) -> bool:
     return wanted == "Parquet"
 
 
-def column_names(path: str | os.PathLike[str]) -> list[str]:
+def column_names(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> list[str]:
     """Return the names of the columns of a CSV or Parquet file, without a look at the rows.
 
     Errors  as `read_frame`.
     """
+    dialect = frame_dialect(path, **csv)
+    if dialect:
+        return [name for name in dialect.names if name is not None]
     where = os.fspath(path)
-    if not _is_parquet(path, where):
-        return _header(path, where)
     pa = _pyarrow()
     import pyarrow.parquet
 
@@ -100,33 +108,46 @@ def column_names(path: str | os.PathLike[str]) -> list[str]:
         raise _damaged(error, where) from error
 
 
+def frame_dialect(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> Dialect | None:
+    """Return how the CSV file of a table is written, None for Parquet.
+
+    Errors  as `read_frame`.
+    """
+    where = os.fspath(path)
+    if not _is_parquet(path, where):
+        return _table_dialect(path, where, csv)
+    if given := [name for name, value in csv.items() if value is not None]:
+        flag = f"--{given[0].replace('_', '-')}"
+        raise ArgumentError(f"{where}: file must be CSV text for {flag}, got Parquet")
+    return None
+
+
 def read_csv_frame(
     path: str | os.PathLike[str],
     *,
     missing: Sequence[str] = (),
     kinds: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
+    **csv: Unpack[CsvOptions],
 ) -> Any:
     """Read a CSV file, whatever its name; as `read_frame`."""
     pa, where = _pyarrow(), os.fspath(path)
     if where.lower().endswith(".gz"):
         _check_unpacked(path, where)
-    names = _header(path, where)
-    delimiter = _delimiter(path, where)
+    dialect = _table_dialect(path, where, csv)
+    kept = {i: name for i, name in enumerate(dialect.names) if name is not None and name not in drop}
     try:
-        kept = [name for name in names if name not in set(drop)]
-        table = _cells(path, names, kept, missing, delimiter)
-        if not table.num_rows:
-            raise FormatError(f"{where}: file must have at least 1 row below the column names, got none")
-        for i, name in enumerate(kept):  # one after the other: the text of a column goes when its numbers are there
-            column = _column(table.column(i), path, name, names.index(name), (kinds or {}).get(name), delimiter)
-            table = table.set_column(i, name, column)
-    except (pa.ArrowException, MemoryError, OSError) as error:
+        columns = _cells(path, where, dialect, list(kept), missing)
+        if not len(columns[0] if columns else ()):
+            raise _no_rows(where)
+        for k, (i, name) in enumerate(kept.items()):  # in turn: the text of a column goes when its numbers are there
+            columns[k] = _column(columns[k], path, name, i, (kinds or {}).get(name), dialect)
+    except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        _complain(path, where, len(names))
+        _complain(path, where, dialect)
         raise FormatError(f"{where}: file must be CSV text, got {_first_line(error)}") from error
-    return table
+    return pa.table(columns, names=list(kept.values()))
 
 
 def read_parquet_frame(path: str | os.PathLike[str], *, drop: Collection[str] = ()) -> Any:
@@ -164,22 +185,13 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _header(path: str | os.PathLike[str], where: str) -> list[str]:
-    """Return the column names of a CSV file."""
-    _, names = next(_lines(path, where), (0, []))
-    if not names:
+def _table_dialect(path: str | os.PathLike[str], where: str, options: CsvOptions) -> Dialect:
+    """Return how the CSV file of a table is written."""
+    dialect = find_dialect(path, options)
+    if not dialect.names:
         raise FormatError(f"{where}: file must have a line of column names, got an empty file")
-    return _names(names, where)
-
-
-def _delimiter(path: str | os.PathLike[str], where: str) -> str:
-    """Return what parts the cells of a CSV file, by its line of names."""
-    _, names = next(csv_lines(path, where), (0, []))
-    return next((mark for mark in ";\t" if len(names) == 1 and mark in names[0]), ",")
-
-
-def _lines(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, list[str]]]:
-    return csv_lines(path, where, _delimiter(path, where))
+    _names([name for name in dialect.names if name is not None], where)
+    return dialect
 
 
 def _check_unpacked(path: str | os.PathLike[str], where: str) -> None:
@@ -209,38 +221,53 @@ def _names(names: list[str], where: str) -> list[str]:
     return names
 
 
-def _cells(path: str | os.PathLike[str], names: list[str], kept: list[str], missing: Sequence[str], delimiter: str) -> Any:
-    """Return a CSV file as a table of text, with gaps."""
+def _cells(path: str | os.PathLike[str], where: str, dialect: Dialect, kept: list[int], missing: Sequence[str]) -> list[Any]:
+    """Return columns of a CSV file, by their places, as text with gaps."""
     import pyarrow as pa
     from pyarrow import csv
 
-    options = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        include_columns=kept,
-        null_values=["", *missing],
-        strings_can_be_null=True,
-    )
-    return csv.read_csv(
-        os.fspath(path),
-        read_options=csv.ReadOptions(use_threads=False),
-        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=options,
-    )
+    places = kept + [i for i, name in enumerate(dialect.names) if name is None]
+    names = list(map(str, range(len(dialect.names))))
+    source: Any = where
+    if dialect.delimiter == " ":  # any number of blanks, which Arrow cannot separate by
+        text = io.StringIO()
+        writer(text).writerows(cells for _, cells in csv_lines(path, where, dialect))
+        source, dialect = io.BytesIO(text.getvalue().encode()), Dialect(names=dialect.names)
+    table = csv.read_csv(
+        source,
+        read_options=csv.ReadOptions(
+            use_threads=False, column_names=names, skip_rows=dialect.skip, block_size=4 * MAX_ROW,
+            encoding=dialect.encoding.removesuffix("-sig"),
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=dialect.delimiter, quote_char=dialect.quote or False, escape_char=dialect.escape or False,
+            newlines_in_values=True,
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), include_columns=[names[i] for i in places],
+            null_values=["", *missing], strings_can_be_null=True,
+        ),
+    )  # fmt: skip
+    for place, column in list(zip(places, table.columns, strict=True))[len(kept) :]:
+        if column.null_count < len(column):
+            for line, cells in csv_lines(path, where, dialect):
+                check_empty(cells[place], where, line, place)
+    return list(table.columns[: len(kept)])
 
 
-def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, kind: str | None, delimiter: str) -> Any:
+def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, kind: str | None, dialect: Dialect) -> Any:
     """Return a column's cells as numbers or dates if that is what they are, else as they are."""
     from pyarrow import compute
 
     if compute.any(compute.match_substring(cells, "\0")).as_py():
-        line = next(n for n, row in _lines(path, os.fspath(path)) if "\0" in row[place])
+        line = next(n for n, row in csv_lines(path, os.fspath(path), dialect) if "\0" in row[place])
         raise FormatError(
             f"{os.fspath(path)} line {line} column {printable(name, 60)!r}: cell must be text, got a NUL character"
         )
     if kind == "category":
         return cells
     plain = compute.utf8_trim_whitespace(cells)
-    if delimiter != ",":
+    if dialect.delimiter != ",":
         plain = compute.replace_substring_regex(plain, _DECIMAL_COMMA, r"\1.\2")
     whole = len(cells) - cells.null_count
     for read, what in ((_numbers, "number"), (_dates, "date")):
@@ -250,7 +277,7 @@ def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, kin
             if values is not None and not bad:
                 return values
             if values is not None or kind or whole - bad >= _NEARLY * whole:
-                raise FormatError(_complaint(path, name, place, cells.filter(wrong)[0].as_py(), bad, what, kind))
+                raise FormatError(_complaint(path, name, place, cells.filter(wrong)[0].as_py(), bad, what, kind, dialect))
     return cells
 
 
@@ -288,11 +315,12 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _complaint(
-    path: str | os.PathLike[str], name: str, place: int, cell: str, count: int, what: str, kind: str | None
-) -> str:
+    path: str | os.PathLike[str], name: str, place: int, cell: str, count: int, what: str, kind: str | None,
+    dialect: Dialect,
+) -> str:  # fmt: skip
     """Return what is to be said about a cell that is not what the others of its column are."""
     where, shown = os.fspath(path), printable(cell, 40)
-    line = next(n for n, cells in _lines(path, where) if n > 1 and len(cells) > place and cells[place] == cell)
+    line = next(n for n, cells in csv_lines(path, where, dialect) if len(cells) > place and cells[place] == cell)
     a_number = "a finite number" if cell.strip().lower().lstrip("+-").startswith("inf") else "a number"
     wanted = a_number if what == "number" else "a date such as 2026-11-29 or 2026-11-29T08:30"
     or_text = "" if kind else f", or --categorical {quote(printable(name, 60))}"
@@ -301,11 +329,19 @@ def _complaint(
     return f"{at}: {shown!r} is not {wanted}; use --missing {quote(shown)}{or_text}; {cells}"
 
 
-def _complain(path: str | os.PathLike[str], where: str, width: int) -> None:
+def _complain(path: str | os.PathLike[str], where: str, dialect: Dialect) -> None:
     """Look for what is wrong with a CSV file that Arrow refuses, line by line, and raise FormatError if it is found."""
-    for line, cells in _lines(path, where):
+    width, line = len(dialect.names), 0
+    for line, cells in csv_lines(path, where, dialect):
         if len(cells) != width:
             raise FormatError(f"{where} line {line}: row must have {width:,} columns, got {len(cells):,}")
+    if not line:
+        raise _no_rows(where)
+
+
+def _no_rows(where: str) -> FormatError:
+    """Return what to raise for a file without rows."""
+    return FormatError(f"{where}: file must have at least 1 row below the column names, got none")
 
 
 def _declared(file: Any, where: str, drop: Collection[str]) -> list[str]:

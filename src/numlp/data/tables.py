@@ -1,20 +1,18 @@
 """Rows of numbers from a CSV file."""
 
-import csv
-import gzip
 import os
-import zlib
 from array import array
-from collections.abc import Iterator
-from typing import NamedTuple, TextIO
+from collections.abc import Sequence
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp.data.csv_dialect import CsvOptions, find_dialect
+from numlp.data.csv_lines import check_empty, csv_lines
 from numlp.errors import ArgumentError, FormatError, printable
-from numlp.files import check_path, os_errors
+from numlp.files import check_path
 
-_MAX_ROW = 1 << 20  # characters: a row is held as text, at up to 60 bytes a cell
 _MOST_COUNTED = 999
 
 
@@ -25,28 +23,30 @@ class Table(NamedTuple):
     names: tuple[str, ...]
 
 
-def read_csv(path: str | os.PathLike[str]) -> Table:
-    """Return a CSV file of numbers; a first line with a cell that is no number is taken as the column names.
+def read_csv(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> Table:
+    """Return a CSV file of numbers, with or without a line of column names.
 
-    So a header in which every name is a number ("0,1,2") is taken as a row: give one column a name with a letter.
+    How the file is written is found by `find_dialect`, or given: `delimiter`, `quote`, `encoding`, `header`, `skip_rows`. A
+    first line is one of names if its cells are no numbers: a gap or a wrong cell among numbers is an error, as in any
+    other line, and a line of numbers only ("0,1,2") is a row: give one column a name with a letter, or header=True.
 
     Errors  FormatError naming line and column for what is not a finite number, with the count, a row of another length or
-        of more than 1,048,576 characters, an empty file or one that is not UTF-8 text; OSError if it cannot be read.
+        of more than 1,048,576 characters, an empty file or one that is not text; ArgumentError for an option that cannot
+        be; OSError if it cannot be read.
     """
     path = check_path(path, "read_csv")
-    where = os.fspath(path)
-    names: tuple[str, ...] = ()
-    width, numbers = 0, array("d")  # 8 bytes a number, whatever the length of a row
+    where, dialect = os.fspath(path), find_dialect(path, csv)
+    names = tuple(name.strip() for name in dialect.names if name is not None) if dialect.header else ()
+    width, empty = len(dialect.names), [i for i, name in enumerate(dialect.names) if name is None]
+    numbers = array("d")  # 8 bytes a number, whatever the length of a row
     first, bad = "", 0
-    for line, cells in csv_lines(path, where):
-        row = _numbers(cells)
-        if row is None and not width:
-            names = tuple(cell.strip() for cell in cells)
-            width = len(names)
-            continue
+    for line, cells in csv_lines(path, where, dialect):
         width = width or len(cells)
         if len(cells) != width:
             raise FormatError(f"{where} line {line}: row must have {width} columns, got {len(cells)}")
+        for i in reversed(empty):
+            check_empty(cells.pop(i), where, line, i)
+        row = _numbers(cells)
         if row is None or not np.isfinite(row).all():
             wrong = [i for i, cell in enumerate(cells) if not _is_finite(cell)]
             name = names[wrong[0]][:40] if names else wrong[0] + 1
@@ -61,60 +61,44 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         raise FormatError(f"{first}; {count} such cell{'s' if bad > 1 else ''} in the file")
     if not numbers:
         raise FormatError(f"{where}: file must have at least 1 row of numbers, got none")
-    return Table(np.frombuffer(numbers).reshape(-1, width), names)
+    return Table(np.frombuffer(numbers).reshape(-1, width - len(empty)), names)
 
 
 def split_target(table: Table, target: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (x, y): the other columns, and the column named `target`.
 
-    Errors  ArgumentError listing the columns if there is none of that name, or more than one.
+    Errors  ArgumentError as `column_place`.
     """
-    columns = printable(", ".join(table.names)) if table.names else "no names: the file has no header line"
-    if target not in table.names:
-        raise ArgumentError(f"{where}: target must be one of the columns ({columns}), got {target!r}")
-    if table.names.count(target) > 1:  # the other one would give the answer away
-        raise ArgumentError(f"{where}: target must be one column, got {target!r} more than once in ({columns})")
-    i = table.names.index(target)
+    i = column_place(table, target, where, "target")
     return np.delete(table.x, i, axis=1), table.x[:, i]
 
 
-def csv_lines(path: str | os.PathLike[str], where: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of a CSV file, in gzip if its name says so, without empty lines.
+def drop_columns(table: Table, names: Sequence[str], where: str) -> Table:
+    """Return a table without the columns of these names.
 
-    Errors  FormatError for a row of more than 1,048,576 characters, what is not UTF-8 text, and gzip that is not whole;
-        OSError if it cannot be read.
+    Errors  ArgumentError as `column_place`, and if no column is left.
     """
-    taken = 0  # characters of the row being read, which may have many lines
+    places = {column_place(table, name, where, "--drop") for name in names}
+    if len(places) == table.x.shape[1]:
+        raise ArgumentError(f"{where}: --drop must leave a column, got all of them")
+    kept = tuple(name for i, name in enumerate(table.names) if i not in places)
+    return Table(np.delete(table.x, sorted(places), axis=1), kept)
 
-    def lines(file: TextIO) -> Iterator[str]:
-        nonlocal taken
-        while text := file.readline(_MAX_ROW + 1 - taken):
-            taken += len(text)
-            if taken > _MAX_ROW:
-                raise FormatError(
-                    f"{where} line {reader.line_num + 1}: row must have at most {_MAX_ROW:,} characters, got more"
-                )
-            yield text
 
-    opened = gzip.open if where.lower().endswith(".gz") else open
-    with os_errors(path), opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(lines(file), strict=True, delimiter=delimiter)
-        try:
-            for cells in reader:
-                taken = 0
-                if cells:
-                    yield reader.line_num, cells
-        except csv.Error as error:
-            raise FormatError(
-                f"{where} line {reader.line_num}: file must be CSV text, got {printable(str(error))}"
-            ) from error
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise FormatError(f"{where}: file must be whole gzip, got {error}") from error
-        except UnicodeDecodeError as error:  # the file is decoded ahead of the reader: the line is not known
-            byte = error.object[error.start]
-            raise FormatError(
-                f"{where}: file must be CSV text in UTF-8, got the byte 0x{byte:02x}, {error.reason}"
-            ) from error
+def column_place(table: Table, name: str, where: str, flag: str) -> int:
+    """Return the place of a column; in a file without names its number, from 1, is its name.
+
+    Errors  ArgumentError listing the columns if there is none of that name, or more than one.
+    """
+    width = table.x.shape[1]
+    numbers = f"1 to {width}: the file has no line of names, so columns are named by their number"
+    columns = printable(", ".join(table.names)) if table.names else numbers
+    known = table.names or tuple(str(i + 1) for i in range(width))
+    if name not in known:
+        raise ArgumentError(f"{where}: {flag} must be one of the columns ({columns}), got {name!r}")
+    if known.count(name) > 1:  # the other one would give the answer away
+        raise ArgumentError(f"{where}: {flag} must be one column, got {name!r} more than once in ({columns})")
+    return known.index(name)
 
 
 def _numbers(cells: list[str]) -> NDArray[np.float64] | None:

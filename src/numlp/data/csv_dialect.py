@@ -1,0 +1,290 @@
+"""Finding out how a CSV file is written, from its beginning: delimiter, quotes, encoding, and the line of column names.
+
+Each delimiter and way of quoting is tried; the one is taken in which the lines before the names are fewest, the names are as
+many as the cells of a row, most rows are of one length, most cells are values, and the columns are most.
+"""
+
+import csv
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice, pairwise
+from typing import NamedTuple, TypedDict
+
+from numlp.data.csv_lines import MAX_ROW, Dialect, find_encoding, open_text, skip_lines, strip_end
+from numlp.errors import ArgumentError, FormatError, check_count, printable
+
+_SAMPLE = 1 << 17  # characters that are looked at
+_DELIMITERS = (",", ";", "\t", "|", " ")
+_NAMED = {"tab": "\t", r"\t": "\t", "blank": " ", "space": " "}
+_MOST_CELLS, _MOST_ROWS = 1000, 200  # that are looked at for values, and for the line of names
+_NEARLY = 0.9  # a column with this share of values is one of values
+_SEP_LINE = re.compile(r'"?sep=(\\t|.)"?(\r\n|\r|\n)', re.IGNORECASE | re.DOTALL)
+_EXPONENT = re.compile(r"(?<=[0-9.])[eE][+-]?(?=[0-9])|(?<=[0-9])[Tt](?=[0-9])|(?<=[0-9])[Zz]$")
+_LETTER = re.compile(r"[^\W\d]|[;|\t]")
+_GAPS = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", r"\n", "inf", "infinity"}
+
+
+class CsvOptions(TypedDict, total=False):
+    """What the user may say about a CSV file; what is None or left out is found.
+
+    delimiter: one character, or "tab", or "blank" for any number of blanks; quote: one character or "none"; encoding: a
+    codec of Python; header: whether the first line holds the column names; skip_rows: number of lines to leave out.
+    """
+
+    delimiter: str | None
+    quote: str | None
+    encoding: str | None
+    header: bool | None
+    skip_rows: int | None
+
+
+class _Reading(NamedTuple):
+    """The rows of the beginning, read in one way, with the number of the line that each ends at."""
+
+    delimiter: str
+    quote: str
+    escape: str
+    rows: list[tuple[int, list[str]]]
+
+
+def find_dialect(path: str | os.PathLike[str], options: CsvOptions | None = None) -> Dialect:
+    """Return how a CSV file is written, by its first 131,072 characters.
+
+    Errors  ArgumentError for an option that cannot be; FormatError for a file that is not text, and for a first line that
+        may be both names and a row; OSError if the file cannot be opened.
+    """
+    where, options = os.fspath(path), options or {}
+    delimiter, quote, skip = _given(options, where)
+    encoding = find_encoding(path, where, options.get("encoding"))
+    text, whole = _beginning(path, where, encoding, skip)
+    sep = 0
+    if not skip and (said := _SEP_LINE.match(text)):
+        delimiter, skip, sep, text = delimiter or _NAMED.get(said[1], said[1]), 1, 1, text[said.end() :]
+    readings = _readings(text, whole, delimiter, quote)
+    best = max(readings, key=_score, default=_Reading(delimiter or ",", '"' if quote is None else quote, "", []))
+    notes = _notes(best.rows) if options.get("skip_rows") is None else 0
+    before = best.rows[notes - 1][0] if notes else 0
+    dialect = Dialect(best.delimiter, best.quote, best.escape, encoding, skip=skip + before, notes=skip + before - sep)
+    rows = [cells for _, cells in best.rows[notes:]]
+    if not rows:
+        return dialect
+    header = options.get("header")
+    if header is None and (header := _is_header(rows[0], rows[1:])) is None:
+        raise FormatError(
+            f"{where} line {dialect.skip + 1}: it must be clear whether this line holds the column names or a row, got "
+            f"{printable(', '.join(rows[0]), 60)}; use --header or --no-header"
+        )
+    if not header and any(cells[0][:1] != "#" for _, cells in best.rows[:notes]):
+        advice = f"use --skip-rows {dialect.skip}, if the rows begin below"
+        raise FormatError(f"{where} line {skip + 1}: row must have {len(rows[0])} columns, got 1; {advice}")
+    if not header:
+        return dialect._replace(header=False, names=_numbered(rows))
+    names, shifted = _names(rows[0], rows[1:])
+    return dialect._replace(skip=skip + best.rows[notes][0], names=names, row_names=shifted)
+
+
+def describe(dialect: Dialect) -> str:
+    """Return in words what is not ordinary about a CSV file, or nothing."""
+    delimiter = {"\t": "tabs", " ": "blanks"}.get(dialect.delimiter, repr(dialect.delimiter))
+    empty, n = dialect.names.count(None), dialect.notes
+    words = {
+        f"separated by {delimiter}": dialect.delimiter != ",",
+        f"quoted by {dialect.quote!r}" if dialect.quote else "without quotes": dialect.quote != '"',
+        "with \\ before a quote in quotes": dialect.escape,
+        dialect.encoding.upper(): dialect.encoding != "utf-8-sig",
+        f"{n} line{'s' * (n > 1)} before the column names left out": n and dialect.header,
+        f"{n} line{'s' * (n > 1)} before the first row left out": n and not dialect.header,
+        "no line of column names: they are 1, 2, ...": not dialect.header,
+        "the first cell of a row has no column name": dialect.row_names,
+        f"{empty} empty column{'s' * (empty > 1)} without a name left out": empty,
+    }
+    return ", ".join(text for text, said in words.items() if said)
+
+
+def _given(options: CsvOptions, where: str) -> tuple[str | None, str | None, int]:
+    """Return delimiter, quote and the number of lines to leave out, as the user gives them."""
+    delimiter, quote, skip = options.get("delimiter"), options.get("quote"), options.get("skip_rows")
+    if delimiter is not None:
+        delimiter = _NAMED.get(delimiter, delimiter)
+        if len(delimiter) != 1 or delimiter in '"\r\n\0':
+            raise ArgumentError(f"{where}: --delimiter must be one character, tab or blank, got {delimiter!r}")
+    if quote is not None:
+        quote = "" if quote == "none" else quote
+        if len(quote) > 1 or quote in (delimiter, "\r", "\n", "\0", " "):
+            raise ArgumentError(f"{where}: --quote must be one character beside the delimiter, or none, got {quote!r}")
+    return delimiter, quote, 0 if skip is None else check_count(skip, where, "--skip-rows", least=0)
+
+
+def _beginning(path: str | os.PathLike[str], where: str, encoding: str, skip: int) -> tuple[str, bool]:
+    """Return the beginning of a file behind `skip` lines, up to the end of a line, and whether that is the whole file."""
+    with open_text(path, where, encoding) as file:
+        skip_lines(file, skip, where)
+        text = file.read(_SAMPLE)
+        whole = len(text) < _SAMPLE
+        if not whole:  # up to the last end of a line
+            text += file.readline(MAX_ROW)
+            text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
+    if text.count("\0") * 4 > len(text):
+        advice = "--encoding utf-16-le, or utf-16-be"
+        raise FormatError(f"{where}: file must be CSV text, got NUL in more than a quarter; use {advice}, if it is text")
+    return text, whole
+
+
+def _readings(text: str, whole: bool, delimiter: str | None, quote: str | None) -> list[_Reading]:
+    """Return the ways in which a text can be read as rows."""
+    quotes = [quote] if quote is not None else ['"', "'", ""] if '"' in text else ["'", '"', ""]
+    found = []
+    for mark in _DELIMITERS if delimiter is None else (delimiter,):
+        if mark not in text and delimiter is None and mark != ",":
+            continue
+        for character in quotes:
+            escapes = ("", "\\") if character and f"\\{character}" in text else ("",)
+            if not quote and character != '"' and not _may_quote(text, mark, character):
+                continue
+            for escape in escapes:
+                rows = _rows(text, whole, Dialect(mark, character, escape))
+                if rows == [] and text and character == '"':  # the first row is longer than what is looked at
+                    return []
+                if rows is not None:
+                    found.append(_Reading(mark, character, escape, rows))
+    return found
+
+
+def _may_quote(text: str, delimiter: str, quote: str) -> bool:
+    """Whether a cell begins with `quote`; for none, whether a cell begins, but none also ends, with a quote."""
+    edge = re.escape(delimiter)
+    if quote:
+        return re.search(f"(^|[\r\n{edge}]){re.escape(quote)}", text) is not None
+    cells = [cell.strip() for cell in re.split(f"[\r\n{edge}]", text)]
+    quoted = [cell[-1] == '"' and len(cell) > 1 for cell in cells if cell[:1] == '"']
+    return bool(quoted) and not any(quoted)
+
+
+def _rows(text: str, whole: bool, dialect: Dialect) -> list[tuple[int, list[str]]] | None:
+    """Return the rows of a text that are whole, None if it cannot be read so."""
+    reader = dialect.reader(strip_end(line, dialect.delimiter) for line in io.StringIO(text, newline=""))
+    rows = []
+    try:
+        for cells in reader:
+            if cells:
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        cut = not whole and "unexpected end" in str(error)
+        return rows if cut or "field limit" in str(error) else None
+    return rows
+
+
+def _score(reading: _Reading) -> tuple[float, ...]:
+    """Return how well a reading fits, to be compared with that of another."""
+    notes = _notes(reading.rows)
+    rows = [cells for _, cells in reading.rows[notes:]]
+    width, below = _width(rows), rows[1:]
+    same = sum(len(cells) == width for cells in below) / max(len(below), 1) if below else 1.0
+    cells = list(islice((cell for row in rows for cell in row), _MOST_CELLS))
+    values = sum(map(_is_value, cells)) / max(len(cells), 1)
+    fits = bool(rows) and len(rows[0]) == width
+    likely = width > 1 and same >= 0.5
+    if reading.delimiter == " ":  # else text: numbers, or names in quotes as R writes them
+        likely = likely and same == 1 and values >= 0.5 and (fits or rows[0][0][:1] == '"')
+    return likely, reading.delimiter != " ", -notes, fits, same, values, width
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Return the number of cells that most rows below the first have."""
+    return Counter(map(len, rows[1:] or rows)).most_common(1)[0][0] if rows else 0
+
+
+def _notes(rows: list[tuple[int, list[str]]]) -> int:
+    """Return how many rows at the beginning are lines of text or comments, and no row of the table."""
+    width = _width([cells for _, cells in rows])
+    for count, (_, cells) in enumerate(rows):
+        text = len(cells) != width or not any(cells[1:])
+        alone = cells[0].startswith("#") if any(cells[1:]) else _LETTER.search(cells[0]) or cells[0].startswith("#")
+        if not (width > 1 and text and alone):
+            return count
+    return 0
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a number, an amount, a date or a time, however it is written: digits, and no letters."""
+    rest = _EXPONENT.sub("", cell.strip())
+    return any(c.isdigit() for c in rest) and not _LETTER.search(rest)
+
+
+def _is_gap(cell: str) -> bool:
+    """Whether a cell says nothing: without letters and digits, or a word for a gap."""
+    text = cell.strip().lower()
+    return text.lstrip("+-") in _GAPS or not any(c.isalnum() for c in text)
+
+
+def _is_header(first: list[str], rows: list[list[str]]) -> bool | None:
+    """Return whether the first row holds the names of the columns; None where it may and may not.
+
+    In a column of values a word is a name and a value is none; a gap says nothing. In a column of words, a word that comes
+    again is no name. Numbers that count, such as 0, 1, 2 or 2019, 2020, may be names beside words.
+    """
+    rows = [cells for cells in rows if len(cells) == len(first)][:_MOST_ROWS]
+    names = values = gaps = again = new = 0
+    columns = list(zip(*rows, strict=True)) or [()] * len(first)
+    for cell, column in zip(first, columns, strict=True):
+        below = [c for c in column if not _is_gap(c)]
+        typed = (not rows or len(below) > 0) and sum(map(_is_value, below)) >= _NEARLY * len(below)
+        gap, value = _is_gap(cell), _is_value(cell)
+        names += typed and not gap and not value
+        values += typed and value
+        gaps += typed and gap
+        again += not typed and not gap and cell in below
+        new += not typed and not gap and not value and cell not in below
+    numbers = [cell for cell in first if _is_value(cell)]
+    counts = _count_up(numbers)
+    index = bool(rows) and not first[0].strip() and _count_up(columns[0])
+    if names:
+        sure = counts and (float(numbers[0]) == 0 or len(numbers) > 3)
+        return None if gaps > names or (values and not sure and names <= 2 * values) else True
+    if values:
+        pandas = index and float(columns[0][0]) == 0 and _count_up(["-1", *first[1:]])
+        sure = values > 3 or (pandas and len(rows) > 4)
+        return False if not pandas and (again or not (counts and new)) else sure or None
+    if gaps:
+        return False if not new else index or None
+    return new > 0 or not again or len(first) == 1
+
+
+def _count_up(cells: Sequence[str]) -> bool:
+    """Whether all cells are numbers, each one more than the one before, or three or more at even steps."""
+    if not all(re.fullmatch(r"\s*-?[0-9]{1,9}(\.[0-9]{1,6})?\s*", cell) for cell in cells) or len(cells) < 2:
+        return False
+    steps = {round(float(b) - float(a), 6) for a, b in pairwise(cells)}
+    return steps == {1} or (len(cells) > 2 and len(steps) == 1 and steps != {0})
+
+
+def _names(first: list[str], rows: list[list[str]]) -> tuple[tuple[str | None, ...], bool]:
+    """Return the name of each cell of a row, and whether its first cell has none in the line of names."""
+    width = _width([first, *rows])
+    names, rows = list(first), [cells for cells in rows if len(cells) == width]
+    more = width - len(names)
+    shifted = False
+    if not any(map(str.strip, names[width:])):
+        del names[width:]
+    if more > 0 and not any(any(cells[-more:]) for cells in rows):
+        names += [""] * more
+    elif more == 1 and len({cells[0] for cells in rows if cells[0]}) == len(rows):  # as R writes the names of rows
+        names, shifted = ["", *names], True
+    if len(names) != width or not rows:
+        return tuple(names), shifted
+    empty = [not name and not any(cells[i] for cells in rows) for i, name in enumerate(names)]
+    several = sum(not name for name in names) - sum(empty) > 1
+    named = (name or (str(i + 1) if several else "") for i, name in enumerate(names))
+    return tuple(None if left else name for name, left in zip(named, empty, strict=True)), shifted
+
+
+def _numbered(rows: list[list[str]]) -> tuple[str | None, ...]:
+    """Return the numbers of the columns as their names, None for a last one that a delimiter at the end of rows makes."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    names: list[str | None] = [str(i + 1) for i in range(width)]
+    if len(rows) > 1 and width > 1 and not any(cells[-1] for cells in rows):
+        names[-1] = None
+    return tuple(names)
