@@ -13,6 +13,16 @@ from typing import Any, NoReturn
 import pytest
 
 from numlp.data.mnist import NAMES
+from sizes import ALL
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is exhaustive, unless all is wanted or a test is asked for by its name."""
+    asked = any("::" in argument for argument in config.invocation_params.args)
+    left_out = [] if ALL or asked else [item for item in items if item.get_closest_marker("exhaustive")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
 def _without_mnist(reason: str) -> NoReturn:

@@ -29,6 +29,7 @@ from numlp.layers import LAYERS
 from numlp.losses import LOSSES
 from numlp.optimizers import OPTIMIZERS
 from numlp.schedules import SCHEDULES
+from sizes import examples, first_uses, pairs
 
 HERE = Path(__file__).parent
 TYPES = {**LAYERS, **LOSSES, **OPTIMIZERS, **SCHEDULES}
@@ -46,7 +47,8 @@ each_loss = pytest.mark.parametrize(
 each_optimizer = pytest.mark.parametrize("variant", OPTIMIZER_VARIANTS, ids=str)
 each_schedule = pytest.mark.parametrize("variant", SCHEDULE_VARIANTS, ids=str)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
-many = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+each_layer_and_shape = pytest.mark.parametrize(("variant", "shape"), pairs(LAYER_VARIANTS, SHAPES))
+many = settings(max_examples=examples(200), deadline=None, derandomize=True, database=None)
 NUMBERS = st.floats(-2, 2, width=16) | st.sampled_from([0.0, 1e4, -1e4])
 
 
@@ -133,8 +135,7 @@ def test_the_stored_numbers_stay_small():
 # 1. The right numbers
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@each_layer
+@each_layer_and_shape
 def test_layer_equals_its_loops(variant, shape):
     layer, x, values = cases.draw_layer(variant, *shape)
     network = network_of(layer, values)
@@ -251,7 +252,7 @@ def _stored_networks():
             yield from ((variant, loss) for loss in firsts.values())
 
 
-@pytest.mark.parametrize(("variant", "loss"), list(_stored_networks()), ids=str)
+@pytest.mark.parametrize(("variant", "loss"), first_uses(_stored_networks()))
 def test_network_and_loss_equal_pytorch(variant, loss):
     known = stored_case("networks", str(variant))
     layer = variant.layer(3, 3)
@@ -283,11 +284,7 @@ def _trained(optimizer, params, grads, n_weights):
     return np.array(rows)
 
 
-def _runs(variants):
-    return [pytest.param(*run, id="-".join(map(str, run))) for run in variants]
-
-
-@pytest.mark.parametrize(("variant", "schedule"), _runs(cases.OPTIMIZER_RUNS))
+@pytest.mark.parametrize(("variant", "schedule"), first_uses(cases.OPTIMIZER_RUNS))
 def test_optimizer_equals_its_loops(variant, schedule):
     rng = np.random.default_rng(variant.seed)
     params, grads = rng.normal(size=5), rng.normal(size=(10, 5))
@@ -299,7 +296,7 @@ def test_optimizer_equals_its_loops(variant, schedule):
 
 
 @pytest.mark.parametrize(
-    ("variant", "schedule"), _runs([run for run in cases.OPTIMIZER_RUNS if all(part.case.oracle for part in run)])
+    ("variant", "schedule"), first_uses([run for run in cases.OPTIMIZER_RUNS if all(part.case.oracle for part in run)])
 )
 def test_optimizer_equals_pytorch(variant, schedule):
     known = stored("optimizers")
@@ -388,8 +385,7 @@ def agree(stated, numeric):
     return abs(stated - numeric) <= 1e-6 * max(1, abs(numeric))
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@each_layer
+@each_layer_and_shape
 def test_layer_gradients_are_the_slopes_of_its_forward(variant, shape):
     for name, (stated, numeric) in layer_slopes(variant, *cases.draw_layer(variant, *shape)).items():
         assert agree(stated, numeric), name
@@ -449,7 +445,7 @@ def test_total_weight_joins_the_means_of_batches(variant, kind):
 
 # what a wrong backward pass looks like: the factor on a gradient, for a batch of n rows
 MUTATIONS = {"zero": lambda n: 0, "sign": lambda n: -1, "batch size": lambda n: n}
-each_mutation = pytest.mark.parametrize("mutation", MUTATIONS)
+each_mutation_of_a_layer = pytest.mark.parametrize(("variant", "mutation"), pairs(LAYER_VARIANTS, [*MUTATIONS]))
 
 
 def mutate_layer(monkeypatch, layer, name, mutation):
@@ -481,8 +477,7 @@ def gradient_names(layer):
     return ["x", *(p.name for p in layer.parameters() if p.role != "state")]
 
 
-@each_mutation
-@each_layer
+@each_mutation_of_a_layer
 def test_gradient_test_of_layers_sees_a_wrong_backward(variant, mutation, monkeypatch):
     for name in gradient_names(variant.layer(4, 3)):
         layer, x, values = cases.draw_layer(variant, 5, 4, 3)
@@ -493,7 +488,7 @@ def test_gradient_test_of_layers_sees_a_wrong_backward(variant, mutation, monkey
         assert all(agree(*pair) for pair in slopes.values())
 
 
-@each_mutation
+@pytest.mark.parametrize("mutation", MUTATIONS)
 @each_loss
 def test_gradient_test_of_losses_sees_a_wrong_gradient(variant, kind, mutation, monkeypatch):
     mutate_loss(monkeypatch, variant.kind, mutation)
@@ -507,8 +502,7 @@ def test_check_gradients_passes(variant):
     assert nl.check_gradients(variant.layer(4, 3) if is_layer else variant.build()) < 1e-6
 
 
-@each_mutation
-@each_layer
+@each_mutation_of_a_layer
 def test_check_gradients_names_the_array_a_wrong_layer_gets_wrong(variant, mutation, monkeypatch):
     for name in gradient_names(variant.layer(4, 3)):
         layer = variant.layer(4, 3)
@@ -521,8 +515,7 @@ def test_check_gradients_names_the_array_a_wrong_layer_gets_wrong(variant, mutat
                 nl.check_gradients(layer)
 
 
-@each_mutation
-@pytest.mark.parametrize("variant", LOSS_VARIANTS, ids=str)
+@pytest.mark.parametrize(("variant", "mutation"), pairs(LOSS_VARIANTS, [*MUTATIONS]))
 def test_check_gradients_names_the_index_a_wrong_loss_gets_wrong(variant, mutation, monkeypatch):
     mutate_loss(monkeypatch, variant.kind, mutation)
     message = rf"^check_gradients: {variant.kind.__name__}: dy\[\d+, \d+\] must be \S+ \(central difference\), got \S+$"
@@ -533,10 +526,7 @@ def test_check_gradients_names_the_index_a_wrong_loss_gets_wrong(variant, mutati
 # 3. One dtype, no warnings, extreme values, one row
 
 
-@pytest.mark.parametrize("rows", [1, 6])
-@pytest.mark.parametrize("scale", [1.0, 1e4])
-@each_dtype
-@each_layer
+@pytest.mark.parametrize(("variant", "dtype", "scale", "rows"), pairs(LAYER_VARIANTS, DTYPES, [1.0, 1e4], [6, 1]))
 def test_layer_keeps_dtype_and_stays_finite_without_warnings(variant, dtype, scale, rows):
     rng = np.random.default_rng(variant.seed)
     layer = variant.layer(4, 3)
