@@ -1,4 +1,7 @@
-"""scikit-learn's checks of an estimator: all of them, none skipped, none expected to fail."""
+"""scikit-learn's checks of an estimator: all of them, none skipped, none expected to fail.
+
+For each change the default settings are checked; the others are exhaustive.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,6 +12,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import numlp as nl
 from numlp.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
+from sizes import exhaustive
 
 # the default, and four others: scikit-learn's other solvers, optimizers and activations only numlp has, another loss
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -52,7 +56,8 @@ def cases() -> list[Any]:
         for twin, check in estimator_checks_generator(estimator):
             assert isinstance(check, partial)
             kind = type(estimator).__name__
-            found.append(pytest.param(twin, check, id=f"{kind}-{name}-{check.func.__name__}-{len(found)}"))
+            words, marks = f"{kind}-{name}-{check.func.__name__}-{len(found)}", () if name == "default" else exhaustive
+            found.append(pytest.param(twin, check, id=words, marks=marks))
     return found
 
 
