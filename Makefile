@@ -16,14 +16,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
-# the whole suite, at least 95 % of the branches; what loads, saves and validates, all of them
+# the whole suite with all that is exhaustive, at least 95 % of the branches; what loads, saves and validates, all of them
 coverage: $(VENV)/.installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/coverage
+	NUMLP_TESTS=all PATH="$(CURDIR)/$(BIN):$$PATH" scripts/coverage
 
 # what loads, saves and validates, broken in thousands of small ways; the tests must notice 80 %
 mutation: $(VENV)/.installed-dev
 	$(PIP) -e '.[mutation]'
-	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/mutation
+	NUMLP_TESTS=all PATH="$(CURDIR)/$(BIN):$$PATH" scripts/mutation
 
 # the estimators with the oldest scikit-learn that pyproject.toml allows, in an environment of its own
 oldest: .venv-oldest/.installed

@@ -15,6 +15,9 @@ import pytest
 from numlp.data.mnist import NAMES
 from sizes import ALL
 
+# threads of OpenMP that wait without a CPU: the suite has more threads than there are CPUs
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is exhaustive, unless all is wanted or a test is asked for by its name."""

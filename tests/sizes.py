@@ -21,9 +21,7 @@ def pairs(*arguments: Sequence[Any]) -> list[Any]:
     longest = max(map(len, arguments))
     needed = {tuple(i % len(values) for values in arguments) for i in range(longest)}
     places = product(*(range(len(values)) for values in arguments))
-    return [
-        parameters([values[i] for values, i in zip(arguments, place, strict=True)], place in needed) for place in places
-    ]
+    return [parameters([values[i] for values, i in zip(arguments, place, strict=True)], place in needed) for place in places]
 
 
 def first_uses(combinations: Iterable[Sequence[Any]]) -> list[Any]:

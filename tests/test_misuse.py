@@ -16,6 +16,7 @@ import pytest
 import numlp as nl
 from numlp.errors import ArgumentError, DivergenceError, DTypeError, NumlpError, ShapeError
 from numlp.verification import find_part
+from sizes import exhaustive
 
 
 class Setup(NamedTuple):
@@ -262,6 +263,7 @@ def test_misuse_table_has_at_least_a_hundred_and_twenty_cases() -> None:
     assert len({misuse.text for misuse in MISUSES.values()}) == len(MISUSES)
 
 
+@exhaustive
 @pytest.mark.skipif(not __debug__, reason="this is the run without assertions")
 def test_misuse_gets_the_same_texts_where_assertions_are_off() -> None:
     command = [sys.executable, "-O", "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]

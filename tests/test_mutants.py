@@ -12,6 +12,7 @@ import pytest
 import numlp as nl
 from numlp import kernels
 from numlp.kernels import reference
+from sizes import exhaustive
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "mutants"
 
@@ -28,6 +29,7 @@ def mutants() -> Any:
     return module
 
 
+@exhaustive
 def test_no_mutant_of_a_representative_part_survives() -> None:
     words = (
         "activation",

@@ -14,6 +14,7 @@ from numlp.errors import CheckpointError
 from numlp.optimizers import OPTIMIZERS
 from numlp.states import STATE_KEY, read_state, read_tag, write_state
 from numlp.tensors import to_header
+from sizes import examples
 
 STATE = {
     "params": np.arange(12, dtype=np.float32).reshape(3, 4).T,  # not contiguous on purpose
@@ -40,7 +41,7 @@ def test_state_comes_back_exactly_and_gives_the_same_bytes(tmp_path: Path) -> No
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_every_truncation_and_ten_thousand_flipped_bits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_truncation_and_thousands_of_flipped_bits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path / "a", STATE)
     data, rng = (tmp_path / "a").read_bytes(), np.random.default_rng(0)
 
@@ -52,7 +53,7 @@ def test_every_truncation_and_ten_thousand_flipped_bits_are_found(tmp_path: Path
 
     for n in range(len(data)):
         check(data[:n])
-    for k in rng.integers(0, 8 * len(data), 10_000):
+    for k in rng.integers(0, 8 * len(data), examples(10_000)):
         flipped = bytearray(data)
         flipped[k // 8] ^= 1 << k % 8
         check(bytes(flipped))
