@@ -1,6 +1,5 @@
 """The commands as a user runs them: their output and exit status; in real processes where signals or terminals matter."""
 
-import contextlib
 import json
 import os
 import pty
@@ -9,40 +8,17 @@ import subprocess
 import sys
 import termios
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import numlp as nl
-from numlp.cli import app
+from commands import ENVIRONMENT, numlp, numlp_process
 from numlp.cli.app import DATASETS
 from numlp.recipes import RECIPES, build_network
-
-# no way out: nothing listens there; one BLAS thread, because two wait for each other on a machine that has other work
-ENVIRONMENT = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def numlp(*arguments: Any, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process."""
-    words = [str(word) for word in arguments]
-    with contextlib.chdir(cwd), warnings.catch_warnings():
-        warnings.simplefilter("default")
-        result = CliRunner(env=ENVIRONMENT | {"COLUMNS": "100"} | variables).invoke(app, words, prog_name="numlp")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
-
-
-def numlp_process(*arguments: Any, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
-    command = [sys.executable, "-m", "numlp", *map(str, arguments)]
-    environment = os.environ | ENVIRONMENT | {"COLUMNS": "100"} | variables
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def succeeds(*arguments: Any, cwd: Path, **variables: str) -> str:

@@ -1,17 +1,19 @@
 """`numlp verify`: every part on the user's machine, or a part of the user's own."""
 
+import functools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import cases
+import commands
 import numlp as nl
 from numlp import kernels, metrics, verification
 from numlp.activations import ACTIVATIONS
@@ -72,9 +74,17 @@ number = 3
 """
 
 
-def numlp(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "numlp", "verify", *arguments]
-    return subprocess.run(command, cwd=cwd, env=os.environ | {"COLUMNS": "100"}, capture_output=True, text=True, timeout=600)
+def verify(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run numlp verify, which imports from the current folder."""
+    with patch.object(sys, "path", [*sys.path]):
+        process = commands.numlp("verify", *arguments, cwd=cwd)
+    sys.modules.pop("mylayers", None)
+    return process
+
+
+@functools.cache
+def parts_as_they_are() -> list[verification.PartReport]:
+    return verification.verify_parts()
 
 
 @pytest.fixture
@@ -110,7 +120,7 @@ def test_stored_configs_are_those_of_the_cases() -> None:
 
 
 def test_every_part_passes() -> None:
-    reports = verification.verify_parts()
+    reports = parts_as_they_are()
     assert [failure for report in reports for failure in report.failures] == []
     for report in reports:
         numbers = report.pytorch + report.formula
@@ -134,7 +144,7 @@ def test_a_part_that_raises_fails_and_the_others_are_checked(monkeypatch: pytest
     def broken(*arguments: Any) -> None:
         raise RuntimeError("broken")
 
-    whole = len(verification.verify_parts())
+    whole = len(parts_as_they_are())
     monkeypatch.setattr(kernels, "squared_error", broken)
     reports = {report.part: report for report in verification.verify_parts()}
     assert len(reports) == whole
@@ -152,7 +162,7 @@ def test_a_wrong_constant_that_gradients_cannot_see_is_seen(monkeypatch: pytest.
 
 
 def test_command_prints_a_line_a_part_and_a_summary(tmp_path: Path) -> None:
-    process = numlp(cwd=tmp_path)
+    process = verify(cwd=tmp_path)
     assert (process.returncode, process.stderr) == (0, "")
     header, *lines, summary = process.stdout.splitlines()
     assert header.split() == ["gradients", "PyTorch", "formula", "largest", "error"]
@@ -162,7 +172,7 @@ def test_command_prints_a_line_a_part_and_a_summary(tmp_path: Path) -> None:
 
 
 def test_command_prints_json(tmp_path: Path) -> None:
-    process = numlp("--json", cwd=tmp_path)
+    process = verify("--json", cwd=tmp_path)
     found = json.loads(process.stdout)
     assert process.returncode == 0 and found["ok"]
     assert {"kind", "part", "gradients", "pytorch", "formula", "largest_error", "failures", "ok"} == set(found["parts"][0])
@@ -177,7 +187,7 @@ def test_command_prints_json(tmp_path: Path) -> None:
     ],
 )
 def test_own_part_passes(own: Path, name: str, start: str) -> None:
-    process = numlp(f"mylayers:{name}", cwd=own)
+    process = verify(f"mylayers:{name}", cwd=own)
     assert (process.returncode, process.stderr) == (0, "")
     assert process.stdout.startswith(start) and process.stdout.endswith("  ok\n")
 
@@ -192,12 +202,12 @@ def test_own_part_passes(own: Path, name: str, start: str) -> None:
     ],
 )
 def test_own_part_fails_with_what_is_wrong(own: Path, name: str, start: str) -> None:
-    process = numlp(f"mylayers:{name}", cwd=own)
+    process = verify(f"mylayers:{name}", cwd=own)
     assert (process.returncode, process.stderr) == (1, "")
     first, second, third = process.stdout.splitlines()
     assert first == f"mylayers:{name}  FAILED"
     assert second.startswith(start) and third.startswith("checked: ")
-    found = json.loads(numlp(f"mylayers:{name}", "--json", cwd=own).stdout)
+    found = json.loads(verify(f"mylayers:{name}", "--json", cwd=own).stdout)
     assert (found["ok"], found["largest_error"], found["failure"]) == (False, None, second)
 
 
@@ -235,7 +245,7 @@ def test_own_part_that_cannot_be_found_says_why(name: str, own: Path, monkeypatc
 
 
 def test_command_exits_with_two_for_a_part_that_is_not_there(own: Path) -> None:
-    process = numlp("mylayers:Goood", cwd=own)
+    process = verify("mylayers:Goood", cwd=own)
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.startswith("numlp: verify: name in mylayers must be one of ")
     assert process.stderr.endswith("got 'Goood'; did you mean 'Good'?\n")
