@@ -7,6 +7,7 @@ also derives from the built-in exception a Python programmer would catch.
 import difflib
 import math
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,17 @@ def printable(text: str, most: int = 500) -> str:
     'cat\\x1b[2J'
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:most])
+
+
+def typed(text: str) -> str:
+    r"""Return a text as it is typed into a shell.
+
+    >>> print(typed("n/a"), typed("two words"), typed("a" + chr(9) + "b"))
+    n/a 'two words' $'a\tb'
+    """
+    if text.isprintable():
+        return quote(text)
+    return "$'" + "".join("\\" + c if c in "\\'" else printable(c) for c in text) + "'"
 
 
 def check_matrix(x: Any, where: str, name: str, n_columns: int) -> NDArray[Any]:

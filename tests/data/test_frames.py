@@ -14,8 +14,8 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 BAD = {
     "text among numbers": (
-        b"a,b\n" + b"1,x\n" * 20 + b"n/a,y\n",
-        "line 22 column 'a': 'n/a' is not a number; use --missing n/a",
+        b"a,b\n" + b"1,x\n" * 20 + b"soon,y\n",
+        "line 22 column 'a': 'soon' is not a number; use --missing soon, or --categorical a; 1 such cell",
     ),
     "infinite": (b"a\n1\n\n1e999\ninf\n", "line 4 column 'a': '1e999' is not a number; use --missing 1e999"),
     "ragged": (b"a,b\n1,2\n3\n", "line 3: row must have 2 columns, got 1"),
@@ -52,10 +52,10 @@ def test_csv_gives_numbers_text_and_gaps(tmp_path: Path) -> None:
 def test_semicolons_and_tabs_part_cells_and_then_a_comma_is_a_point(tmp_path: Path) -> None:
     for mark in ";\t":
         path = tmp_path / "x.csv"
-        path.write_text("a;b;c\n1,5;x,y;1\n-,25;z;2.5\n".replace(";", mark))
+        path.write_text("a;b;c\n1,5;x,y;1\n-,25;z;2,5\n".replace(";", mark))
         assert read_frame(path).to_pydict() == {"a": [1.5, -0.25], "b": ["x,y", "z"], "c": [1.0, 2.5]}
     path.write_text('a,b\n"1,5",x\n')
-    assert read_frame(path).to_pydict() == {"a": ["1,5"], "b": ["x"]}
+    assert read_frame(path).to_pydict() == {"a": [1.5], "b": ["x"]}
 
 
 def test_user_says_which_columns_are_text_and_which_are_numbers(tmp_path: Path) -> None:

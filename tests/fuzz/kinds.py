@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import random
+import re
 import struct
 import tempfile
 import zlib
@@ -37,6 +38,8 @@ from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import TYPES, read_idx
 from numlp.data.images import read_png
 from numlp.data.tables import read_csv
+from numlp.data.text_columns import Texts
+from numlp.data.value_texts import GAP_WORDS
 from numlp.errors import CheckpointError, FormatError, NumlpError
 from numlp.estimators import TabularClassifier, TabularRegressor
 from numlp.tensors import read_header, read_tensors
@@ -446,9 +449,20 @@ def frame_seeds() -> list[bytes]:
     ]  # fmt: skip
 
 
+def sizes_of(cell: str) -> set[float]:
+    """Return the numbers that a cell may be, without their signs: its first digits, with commas or points as decimal marks."""
+    found = re.search(r"[.,]?[0-9](?:[0-9., '\u00a0]*[0-9])?[.]?(?:[eE][+-]?[0-9]+)?", cell)
+    digits = re.sub("[ '\u00a0]", "", found[0] if found else "")
+    sizes = set()
+    for text in (digits.replace(",", ""), digits.replace(".", "").replace(",", ".")):
+        with contextlib.suppress(ValueError):
+            sizes.add(float(text))
+    return sizes
+
+
 def check_frame(path: Path, data: bytes) -> bool:
     try:
-        table = read_csv_frame(path, missing=["n/a"])
+        table = read_csv_frame(path, Texts(missing=["n/a"]))
     except FormatError as error:
         readable(error, path)
         return False
@@ -467,10 +481,9 @@ def check_frame(path: Path, data: bytes) -> bool:
     for column, cells in zip(table.columns, zip(*rows, strict=True), strict=True):
         for value, cell in zip(column.to_pylist(), cells, strict=True):
             if value is None:
-                assert cell in ("", "n/a"), cell
+                assert cell.strip().lower() in GAP_WORDS, cell
             elif isinstance(value, float):
-                number = float(cell if dialect.delimiter == "," else cell.replace(",", "."))
-                assert value == number or (math.isnan(value) and math.isnan(number)), cell
+                assert math.isnan(value) or abs(value) in sizes_of(cell), cell
             elif isinstance(value, datetime):
                 assert value == as_utc(datetime.fromisoformat(cell.strip())), cell
             else:

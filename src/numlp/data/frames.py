@@ -7,25 +7,20 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from csv import writer
-from datetime import datetime
-from shlex import quote
 from typing import Any, Unpack
 
 from numlp.data.csv_dialect import CsvOptions, find_dialect
 from numlp.data.csv_lines import MAX_ROW, Dialect, check_empty, csv_lines
-from numlp.data.dates import as_utc
-from numlp.errors import ArgumentError, FormatError, MissingExtraError, printable
+from numlp.data.decimal_marks import Source
+from numlp.data.number_texts import Marks
+from numlp.data.text_columns import Texts, read_columns
+from numlp.errors import ArgumentError, FormatError, MissingExtraError, printable, typed
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # checked before anything is decoded: what a small file could make the reader hold
 MOST_COLUMNS = 20_000
 MOST_BYTES = 4 << 30
 MOST_UNPACKED = 1 << 30  # of the text behind a .csv.gz; a plain file may have any size
-_NEARLY = 0.9  # a column with this share of numbers is one of numbers, and its texts are errors
-# as Arrow reads them; a number that is not finite is found later
-_NUMBER = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan))$"
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
-_DECIMAL_COMMA = r"^([+-]?[0-9]*),([0-9]+([eE][+-]?[0-9]+)?)$"
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 
 
@@ -40,14 +35,18 @@ def read_frame(
     missing: Sequence[str] = (),
     kinds: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
+    default_missing: bool = True,
+    marks: Marks | None = None,
+    trained: Marks | None = None,
     **csv: Unpack[CsvOptions],
 ) -> Any:
     """Return a CSV or Parquet file, as its name says, as a pyarrow.Table of numbers, text and dates.
 
-    How a CSV file is written is found by `find_dialect`, or given. An empty cell is a gap. Where cells are not separated by
-    commas, a number may have a decimal comma. A column of a CSV file is one of numbers (float64, of which nan is a gap) or
-    of dates (ISO 8601, with or without a time) if all its cells are, and text otherwise; if nine of ten are, the others are
-    errors. A Parquet file says itself what its columns are.
+    How a CSV file is written is found by `find_dialect`, or given. An empty cell is a gap; in a column of numbers or dates
+    so are the words of `value_texts.GAP_WORDS`. A column of a CSV file is one of numbers (float64) or of dates (ISO 8601, with
+    or without a time) if all its other cells are, and text otherwise; if nine of ten are, the others are errors. Numbers may
+    have thousands marks, a decimal comma, a currency, a percent sign, brackets or a sign behind, if the cells of all columns
+    have one reading; `text_columns.report_of` tells it. A Parquet file says itself what its columns are.
 
     Parameters
     ----------
@@ -59,6 +58,10 @@ def read_frame(
         {column of a CSV file: what it is}: "category" for text whatever it holds, "number" or "date" for what it must be.
     drop
         Columns to leave out, without a look at what they hold.
+    default_missing
+        Whether the words of `value_texts.GAP_WORDS` are gaps among numbers and dates.
+    marks, trained
+        How the numbers of a CSV file are written; those of the file that a model was trained on.
     delimiter, quote, encoding, header, skip_rows
         As `CsvOptions`: how a CSV file is written, where it is not found rightly. The columns of a file without a line of
         names are named by their numbers, from "1".
@@ -68,9 +71,13 @@ def read_frame(
     """
     where = os.fspath(path)
     if not _is_parquet(path, where):
-        return read_csv_frame(path, missing=missing, kinds=kinds, drop=drop, **csv)
-    if missing:
-        raise FormatError(f"{where}: file must be CSV text for --missing, got Parquet, which has gaps of its own")
+        texts = Texts(kinds or {}, missing, default_missing, marks or Marks(), trained)
+        return read_csv_frame(path, texts, drop=drop, **csv)
+    for flag, given in (("--missing", missing), ("--no-default-missing", not default_missing)):
+        if given:
+            raise FormatError(f"{where}: file must be CSV text for {flag}, got Parquet, which has gaps of its own")
+    if marks not in (None, Marks()):
+        raise FormatError(f"{where}: file must be CSV text for --decimal and --thousands, got Parquet, which has numbers")
     return read_parquet_frame(path, drop=drop)
 
 
@@ -123,12 +130,7 @@ def frame_dialect(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> Di
 
 
 def read_csv_frame(
-    path: str | os.PathLike[str],
-    *,
-    missing: Sequence[str] = (),
-    kinds: Mapping[str, str] | None = None,
-    drop: Collection[str] = (),
-    **csv: Unpack[CsvOptions],
+    path: str | os.PathLike[str], texts: Texts | None = None, *, drop: Collection[str] = (), **csv: Unpack[CsvOptions]
 ) -> Any:
     """Read a CSV file, whatever its name; as `read_frame`."""
     pa, where = _pyarrow(), os.fspath(path)
@@ -137,17 +139,20 @@ def read_csv_frame(
     dialect = _table_dialect(path, where, csv)
     kept = {i: name for i, name in enumerate(dialect.names) if name is not None and name not in drop}
     try:
-        columns = _cells(path, where, dialect, list(kept), missing)
-        if not len(columns[0] if columns else ()):
+        table = pa.table(_cells(path, where, dialect, list(kept)), names=list(kept.values()))
+        if not table.num_rows:
             raise _no_rows(where)
-        for k, (i, name) in enumerate(kept.items()):  # in turn: the text of a column goes when its numbers are there
-            columns[k] = _column(columns[k], path, name, i, (kinds or {}).get(name), dialect)
+
+        def again(name: str) -> Any:
+            return _cells(path, where, dialect, [dialect.names.index(name)])[0]
+
+        source = Source(where, dialect.delimiter, dialect.names, lambda: csv_lines(path, where, dialect), again)
+        return read_columns(table, source, texts or Texts())
     except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         _complain(path, where, dialect)
         raise FormatError(f"{where}: file must be CSV text, got {_first_line(error)}") from error
-    return pa.table(columns, names=list(kept.values()))
 
 
 def read_parquet_frame(path: str | os.PathLike[str], *, drop: Collection[str] = ()) -> Any:
@@ -221,7 +226,7 @@ def _names(names: list[str], where: str) -> list[str]:
     return names
 
 
-def _cells(path: str | os.PathLike[str], where: str, dialect: Dialect, kept: list[int], missing: Sequence[str]) -> list[Any]:
+def _cells(path: str | os.PathLike[str], where: str, dialect: Dialect, kept: list[int]) -> list[Any]:
     """Return columns of a CSV file, by their places, as text with gaps."""
     import pyarrow as pa
     from pyarrow import csv
@@ -245,7 +250,7 @@ def _cells(path: str | os.PathLike[str], where: str, dialect: Dialect, kept: lis
         ),
         convert_options=csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), include_columns=[names[i] for i in places],
-            null_values=["", *missing], strings_can_be_null=True,
+            null_values=[""], strings_can_be_null=True,
         ),
     )  # fmt: skip
     for place, column in list(zip(places, table.columns, strict=True))[len(kept) :]:
@@ -253,80 +258,6 @@ def _cells(path: str | os.PathLike[str], where: str, dialect: Dialect, kept: lis
             for line, cells in csv_lines(path, where, dialect):
                 check_empty(cells[place], where, line, place)
     return list(table.columns[: len(kept)])
-
-
-def _column(cells: Any, path: str | os.PathLike[str], name: str, place: int, kind: str | None, dialect: Dialect) -> Any:
-    """Return a column's cells as numbers or dates if that is what they are, else as they are."""
-    from pyarrow import compute
-
-    if compute.any(compute.match_substring(cells, "\0")).as_py():
-        line = next(n for n, row in csv_lines(path, os.fspath(path), dialect) if "\0" in row[place])
-        raise FormatError(
-            f"{os.fspath(path)} line {line} column {printable(name, 60)!r}: cell must be text, got a NUL character"
-        )
-    if kind == "category":
-        return cells
-    plain = compute.utf8_trim_whitespace(cells)
-    if dialect.delimiter != ",":
-        plain = compute.replace_substring_regex(plain, _DECIMAL_COMMA, r"\1.\2")
-    whole = len(cells) - cells.null_count
-    for read, what in ((_numbers, "number"), (_dates, "date")):
-        if kind in (None, what):
-            values, wrong = read(plain)
-            bad = compute.sum(wrong).as_py() or 0
-            if values is not None and not bad:
-                return values
-            if values is not None or kind or whole - bad >= _NEARLY * whole:
-                raise FormatError(_complaint(path, name, place, cells.filter(wrong)[0].as_py(), bad, what, kind, dialect))
-    return cells
-
-
-def _numbers(cells: Any) -> tuple[Any, Any]:
-    """Return text as numbers, None if some are not, and which are none or not finite."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    try:
-        values = cells.cast(pa.float64())
-        return values, compute.is_inf(values)
-    except pa.ArrowInvalid:
-        return None, compute.invert(compute.match_substring_regex(cells, _NUMBER))
-
-
-def _dates(cells: Any) -> tuple[Any, Any]:
-    """Return text as times in UTC, None if some are not, and which are none."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    shaped = compute.match_substring_regex(cells, _DATE)
-    if (compute.sum(shaped).as_py() or 0) < _NEARLY * (len(cells) - cells.null_count):  # no dates: spare the look at each
-        return None, compute.invert(shaped)
-    values = pa.chunked_array([pa.array(map(_time, cells.to_pylist()), pa.timestamp("us"))])
-    wrong = compute.and_(cells.is_valid(), values.is_null())
-    return None if compute.any(wrong).as_py() else values, wrong
-
-
-def _time(text: str | None) -> datetime | None:
-    """Return the time that a text names, in UTC, None if it names none."""
-    try:
-        return None if text is None else as_utc(datetime.fromisoformat(text))
-    except ValueError:  # such as the 30th of February
-        return None
-
-
-def _complaint(
-    path: str | os.PathLike[str], name: str, place: int, cell: str, count: int, what: str, kind: str | None,
-    dialect: Dialect,
-) -> str:  # fmt: skip
-    """Return what is to be said about a cell that is not what the others of its column are."""
-    where, shown = os.fspath(path), printable(cell, 40)
-    line = next(n for n, cells in csv_lines(path, where, dialect) if len(cells) > place and cells[place] == cell)
-    a_number = "a finite number" if cell.strip().lower().lstrip("+-").startswith("inf") else "a number"
-    wanted = a_number if what == "number" else "a date such as 2026-11-29 or 2026-11-29T08:30"
-    or_text = "" if kind else f", or --categorical {quote(printable(name, 60))}"
-    cells = f"{count:,} such cell{'s' if count > 1 else ''} in the file"
-    at = f"{where} line {line} column {printable(name, 60)!r}"
-    return f"{at}: {shown!r} is not {wanted}; use --missing {quote(shown)}{or_text}; {cells}"
 
 
 def _complain(path: str | os.PathLike[str], where: str, dialect: Dialect) -> None:
@@ -363,7 +294,7 @@ def _declared(file: Any, where: str, drop: Collection[str]) -> list[str]:
         if not (number or text or types.is_date(kind) or types.is_timestamp(kind)):
             shown, got = printable(name, 60), printable(str(kind), 80)
             raise FormatError(
-                f"{where}: column {shown!r} must hold numbers, text or dates, got {got}; use --drop {quote(shown)}"
+                f"{where}: column {shown!r} must hold numbers, text or dates, got {got}; use --drop {typed(name)}"
             )
     return kept
 
