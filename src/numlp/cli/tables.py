@@ -228,7 +228,7 @@ def _describe(table: Table, categorical: Sequence[str]) -> list[dict[str, Any]]:
 
 def _advice(kind: str, values: Array, different: int, missing: int) -> str:
     """Return in words why a column should be dropped, or nothing."""
-    if different < 2 and not missing:
+    if different == 0 or (different < 2 and not missing):
         return "nothing can be learnt from it: --drop it"
     if kind == "category" and different == len(values) and different > _FEW:
         return "different in each row: --drop it"

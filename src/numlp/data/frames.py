@@ -43,10 +43,10 @@ def read_frame(
     """Return a CSV or Parquet file, as its name says, as a pyarrow.Table of numbers, text and dates.
 
     How a CSV file is written is found by `find_dialect`, or given. An empty cell is a gap; in a column of numbers or dates
-    so are the words of `value_texts.GAP_WORDS`. A column of a CSV file is one of numbers (float64) or of dates (ISO 8601, with
-    or without a time) if all its other cells are, and text otherwise; if nine of ten are, the others are errors. Numbers may
-    have thousands marks, a decimal comma, a currency, a percent sign, brackets or a sign behind, if the cells of all columns
-    have one reading; `text_columns.report_of` tells it. A Parquet file says itself what its columns are.
+    so are the words of `value_texts.GAP_WORDS`. A column of a CSV file is one of numbers (float64) or of dates (ISO 8601,
+    with or without a time) if all its other cells are, and text otherwise; if nine of ten are, the others are errors.
+    Numbers may have thousands marks, a decimal comma, a currency, a percent sign, brackets or a sign behind, if all columns
+    have one reading, which `text_columns.report_of` tells. A Parquet file says itself what its columns are.
 
     Parameters
     ----------
