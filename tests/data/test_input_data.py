@@ -1,3 +1,4 @@
+import inspect
 import re
 
 import numpy as np
@@ -31,7 +32,7 @@ def loaded(monkeypatch):
 
 def test_read_data_sets_gives_three_data_sets(loaded):
     mnist = input_data.read_data_sets("MNIST_data/", one_hot=True, validation_size=20)
-    assert loaded == [("MNIST_data/", {"one_hot": True, "validation_size": 20})]
+    assert loaded == [("MNIST_data/", {"one_hot": True, "normalize": True, "validation_size": 20})]
     assert [part.num_examples for part in mnist] == [40, 20, 30]
     assert mnist.train.images.shape == (40, 784)
     assert mnist.train.images.dtype == np.float32
@@ -71,7 +72,7 @@ def test_next_batch_returns_copies():
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_next_batch_gives_every_row_once_in_each_epoch(batch_size, shuffle):
     data = make()
-    drawn = np.concatenate([data.next_batch(batch_size, shuffle)[1] for _ in range(10)])
+    drawn = np.concatenate([data.next_batch(batch_size, False, shuffle)[1] for _ in range(10)])
     epochs = drawn[: len(drawn) // 10 * 10].reshape(-1, 10)
     assert (np.sort(epochs, axis=1) == np.arange(10)).all()
     assert (epochs == np.arange(10)).all() == (not shuffle)
@@ -124,6 +125,47 @@ def test_next_batch_refuses_what_is_no_batch_size():
             data.next_batch(value)
     assert data.epochs_completed == 0
     assert sorted(data.next_batch(10)[1]) == list(range(10))
+
+
+def test_arguments_have_the_names_and_order_of_tensorflow():
+    order = ["train_dir", "fake_data", "one_hot", "dtype", "reshape", "validation_size", "seed"]
+    assert list(inspect.signature(input_data.read_data_sets).parameters) == order
+    assert list(inspect.signature(DataSet.next_batch).parameters) == ["self", "batch_size", "fake_data", "shuffle"]
+
+
+def test_calls_of_tensorflows_tutorials_give_what_they_gave_there(loaded):
+    mnist = input_data.read_data_sets("MNIST_data", False, True)  # fully_connected_feed.py, one_hot
+    assert loaded.pop()[1] == {"one_hot": True, "normalize": True, "validation_size": 5000}
+    rows = [mnist.train.next_batch(10, False) for _ in range(4)]  # fake_data: shuffled all the same
+    assert np.concatenate([labels for _, labels in rows]).tolist() != mnist.train.labels.tolist()
+    assert mnist.train.next_batch(5, fake_data=False)[0].shape == (5, 784)
+    assert input_data.read_data_sets("MNIST_data", reshape=False).test.images.shape == (30, 28, 28, 1)
+    assert mnist.train._num_examples == mnist.train.num_examples
+    for dtype in (np.uint8, "uint8", type("DType", (), {"as_numpy_dtype": np.uint8})()):
+        input_data.read_data_sets("MNIST_data", dtype=dtype)
+        assert loaded.pop()[1]["normalize"] is False
+
+
+@pytest.mark.parametrize("hot", [True, False])
+def test_fake_data_needs_no_file(hot):
+    mnist = input_data.read_data_sets("no such folder", fake_data=True, one_hot=hot, dtype="uint8", reshape=False)
+    images, labels = mnist.validation.next_batch(3)
+    assert mnist.train.num_examples == 10_000 and images.shape == (3, 28, 28, 1) and (images == 1).all()
+    assert labels.tolist() == ([[1] + [0] * 9] * 3 if hot else [0] * 3)
+    for part in (mnist.test, DataSet(np.zeros((5, 4)), np.eye(10)[:5] if hot else np.arange(5), None)):
+        images, fakes = part.next_batch(3, True)
+        assert (images == 1).all() and fakes.tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("name", ["fake_data", "one_hot", "reshape"])
+def test_number_in_the_place_of_a_flag_is_named(name, loaded):
+    with pytest.raises(DTypeError, match=f"^read_data_sets: {name} must be True or False, got 5000$"):
+        input_data.read_data_sets("MNIST_data", **{name: 5000})
+    with pytest.raises(DTypeError, match="^next_batch: fake_data must be True or False, got 100$"):
+        make().next_batch(3, 100)
+    for dtype in ("float64", 17, "no such"):
+        with pytest.raises(ArgumentError, match="^read_data_sets: dtype must be float32 or uint8, got "):
+            input_data.read_data_sets("MNIST_data", dtype=dtype)
 
 
 def test_read_data_sets_of_the_real_files(mnist_folder):
