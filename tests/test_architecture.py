@@ -23,6 +23,7 @@ FLOORS = (
     ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.states", "numlp.kernels"),
     ("numlp.activations", "numlp.initializers"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
+    ("numlp.copies",),
     ("numlp.network",),
     ("numlp.run",),
     ("numlp.checkpoint", "numlp.callbacks", "numlp.divergence", "numlp.resumption", "numlp.checkpointer", "numlp.gradients"),

@@ -6,6 +6,7 @@ is never as large as a batch; where a number underflows, zero is what is meant.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,16 +39,18 @@ class Activation(NamedTuple):
 
 
 def _kernels(name: str) -> tuple[Callable[[Array, Array], None], Callable[[Array, Array, Array], None]]:
-    """Return the kernels `name` and `name`_backward, looked up at each call: the table in use may change."""
+    """Return the kernels `name` and `name`_backward, looked up at each call: the table in use may change.
 
-    def apply(z: Array, out: Array) -> None:
-        getattr(kernels, name)(z, out)
+    No functions of their own, because these could not be pickled.
+    """
+    found = partial(_call, name), partial(_call, f"{name}_backward")
+    for kernel in found:
+        kernel.__doc__ = getattr(kernels, kernel.args[0]).__doc__
+    return found
 
-    def backward(dy: Array, y: Array, out: Array) -> None:
-        getattr(kernels, f"{name}_backward")(dy, y, out)
 
-    apply.__doc__, backward.__doc__ = getattr(kernels, name).__doc__, getattr(kernels, f"{name}_backward").__doc__
-    return apply, backward
+def _call(name: str, *arrays: Array) -> None:
+    getattr(kernels, name)(*arrays)
 
 
 def _leaky_relu(z: Array, out: Array) -> None:

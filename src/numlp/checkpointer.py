@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import math
 import os
 import re
@@ -22,7 +21,7 @@ from numlp.optimizers import LBFGS
 from numlp.resumption import Resumable, whole
 from numlp.run import Run
 from numlp.states import read_state, read_tag, write_state
-from numlp.tensors import parse_json
+from numlp.tensors import to_plain
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 
@@ -88,8 +87,8 @@ class Checkpointer(Callback):
         self.keep = check_count(keep, where, "keep")
         self.monitor = monitor
         try:
-            self.settings = parse_json(json.dumps(dict(settings or {})), "Checkpointer: settings", finite=False)
-        except (TypeError, ValueError) as error:
+            self.settings = to_plain(dict(settings or {}), "Checkpointer: settings")
+        except (TypeError, ValueError, RecursionError) as error:
             raise DTypeError(
                 f"Checkpointer: settings must be a dict of JSON's types, got {settings!r:.200}: {error}"
             ) from None

@@ -74,12 +74,29 @@ def typed(text: str) -> str:
     return "$'" + "".join("\\" + c if c in "\\'" else printable(c) for c in text) + "'"
 
 
+def as_array(value: Any, where: str, name: str) -> NDArray[Any]:
+    """Return `value` as an array.
+
+    Errors  ShapeError if it holds rows of different lengths; DTypeError if it cannot be one.
+    """
+    try:
+        return np.asarray(value)
+    except Exception as error:  # an object makes an array of itself as it likes
+        if not isinstance(value, list | tuple):
+            raise DTypeError(
+                f"{where}: {name} must be an array or lists of numbers, got {type(value).__name__}: {error}"
+            ) from error
+        lengths = {len(row) if hasattr(row, "__len__") else "no rows" for row in value}
+        found = f"lengths {', '.join(sorted(map(str, lengths))[:5])}" if len(lengths) > 1 else "others further inside"
+        raise ShapeError(f"{where}: {name} must have rows of equal length, got {found}") from None
+
+
 def check_matrix(x: Any, where: str, name: str, n_columns: int) -> NDArray[Any]:
     """Return `x` as an array of shape (n, n_columns), n >= 1, of real numbers.
 
     Errors  ShapeError, DTypeError.
     """
-    x = np.asarray(x)
+    x = as_array(x, where, name)
     if x.ndim != 2 or x.shape[1] != n_columns:
         hints = {0: "", 1: f"; for one sample use {name}[None, :]", 2: ""}
         hint = hints.get(x.ndim, f"; flatten each sample: {name}.reshape(len({name}), -1)")
@@ -142,7 +159,7 @@ def check_weight(weight: Any, n: int, where: str) -> NDArray[np.float64]:
 
     Errors  ShapeError, DTypeError, ArgumentError, with the first row that does not fit.
     """
-    weight = np.asarray(weight)
+    weight = as_array(weight, where, "weight")
     if weight.shape != (n,):
         raise ShapeError(f"{where}: weight must have shape ({n},), one number for each row, got {weight.shape}")
     check_real(weight, where, "weight")

@@ -1,4 +1,4 @@
-"""One training step, number by number, with the formula of each and the numeric gradient beside it."""
+"""One training step of `fit`, number by number, with the formula of each and the numeric gradient beside it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.activations import ACTIVATIONS
+from numlp.copies import fresh
 from numlp.differences import numeric_gradient
-from numlp.errors import DTypeError, check_matrix
+from numlp.errors import DTypeError, as_array, check_finite, check_matrix, check_same_length, check_weight
 from numlp.layers import Dense
 from numlp.losses import Loss
 from numlp.network import Network
@@ -18,12 +19,14 @@ Array = NDArray[Any]
 _SHOWN = 6  # rows and columns of a large array that are printed
 
 
-def explain_step(network: Network, loss: Loss, x: Array, target: Array) -> None:
+def explain_step(network: Network, loss: Loss, x: Any, target: Any, weight: Any = None) -> None:
     """Print the forward pass, the loss and the backward pass of one batch, every gradient beside its numeric value.
 
     For each dense layer z, a, dz, dW, db and dx are shown with formula and shape; each gradient on the left, on the
-    right the central difference (L(+e) - L(-e)) / 2e. Of large arrays the corner is shown. Works on a float64 copy, in
-    training mode with the same random numbers in every pass: the network and its generator stay as they are.
+    right the central difference (L(+e) - L(-e)) / 2e. Of large arrays the corner is shown. Loss and gradients are those
+    that `fit` gives the optimizer for this batch, the network's `l2` included. Works on a float64 copy, in training mode
+    with the random numbers that the network's generator gives next, in every pass the same: the network and its
+    generator stay as they are.
 
     Parameters
     ----------
@@ -33,8 +36,10 @@ def explain_step(network: Network, loss: Loss, x: Array, target: Array) -> None:
         The loss of its outputs.
     x, target
         A batch, best a small one.
+    weight
+        Weights (n,) of the rows, at least 0; None counts each once.
 
-    Errors  ShapeError, DTypeError, ArgumentError if x or target do not fit.
+    Errors  ShapeError, DTypeError, ArgumentError if x, target or weight do not fit.
 
     Examples
     --------
@@ -63,16 +68,25 @@ def explain_step(network: Network, loss: Loss, x: Array, target: Array) -> None:
     """
     if not isinstance(loss, Loss):
         raise DTypeError(f"explain_step: loss must be a Loss, got {loss!r}")
-    x = check_matrix(x, "explain_step", "x", network.n_in).astype(np.float64)
-    twin = Network.from_config(network.to_config() | {"dtype": "float64"}, 0)
-    twin.restore(network.snapshot())
+    where = "explain_step"
+    x, target = check_matrix(x, where, "x", network.n_in), as_array(target, where, "target")
+    check_same_length(x, target, where)
+    check_finite(x, where, "x")
+    network.layers[0].check(x, where)
+    twin, loss = network.twin(np.float64, network.rng), fresh(loss)
+    target = loss.prepare(target, network.n_out, twin.dtype, where)
+    weight = None if weight is None else check_weight(weight, len(x), where)
     twin.reserve(len(x))
-    step = _Step(twin, loss, x, loss.prepare(target, network.n_out, twin.dtype, "explain_step"))
+    step = _Step(twin, loss, x.astype(twin.batch_dtype(x)), target, weight)
     print("forward")
     for title, array in step.forward():
         _show(title, array)
     print("loss")
-    print(f"  {type(loss).__name__}(a{len(twin.layers) - 1}, target) = {step.value_from(len(twin.layers)):.6f}")
+    value, last = step.loss_of_outputs(step.inputs[-1])[0], len(twin.layers) - 1
+    print(f"  {type(loss).__name__}(a{last}, target{'' if weight is None else ', weight'}) = {value:.6f}")
+    if twin.l2:
+        print(f"  l2 / 2 sum W^2 = {twin.penalty():.6f},  l2 = {twin.l2:g}")
+        print(f"  L, the sum = {value + twin.penalty():.6f}")
     print("backward: the stated gradient | the numeric one, (L(+e) - L(-e)) / 2e")
     for line in step.backward():  # a list: the numeric passes below overwrite the layers' buffers
         corner = [index for index in np.ndindex(line.array.shape) if max(index) < _SHOWN]
@@ -92,8 +106,9 @@ class _Line(NamedTuple):
 class _Step:
     """One training step taken apart: `inputs[i]` enters layer i, `inputs[-1]` the loss."""
 
-    def __init__(self, network: Network, loss: Loss, x: Array, target: Array) -> None:
-        self.network, self.loss, self.target = network, loss, target
+    def __init__(self, network: Network, loss: Loss, x: Array, target: Array, weight: Array | None) -> None:
+        self.network, self.loss, self.target, self.weight = network, loss, target, weight
+        self.state = network.state.copy()
         self.inputs = [x]
         self.dice: list[Any] = []  # the generator's state before each layer, so that dropout can be repeated
 
@@ -111,28 +126,36 @@ class _Step:
             shown.append((f"a{i} = {formula}", self.inputs[i + 1]))
         return shown
 
+    def loss_of_outputs(self, y: Array) -> tuple[float, Array]:
+        """Return the loss without the penalty, and its gradient."""
+        return self.loss(y, self.target, self.weight)
+
     def value_from(self, start: int, x: Array | None = None) -> float:
-        """Return the loss if `x` (else what it was) enters layer `start`."""
+        """Return L if `x` (else what it was) enters layer `start`."""
+        self.network.state[...] = self.state
         y = self.inputs[start] if x is None else x
         for layer, state in zip(self.network.layers[start:], self.dice[start:], strict=True):
             self.network.rng.bit_generator.state = state
             y = layer.forward(y, training=True)
-        return self.loss(y, self.target)[0]
+        return self.loss_of_outputs(y)[0] + self.network.penalty()
 
     def backward(self) -> list[_Line]:
         """Run all layers backwards and return every gradient on the way."""
         layers, last = self.network.layers, len(self.network.layers) - 1
-        dy: Array | None = self.loss(self.inputs[-1], self.target)[1]
+        dy: Array | None = self.loss_of_outputs(self.inputs[-1])[1]
         title = f"da{last} = dL/da{last}, the division by N included"
         lines = []
         for i in range(last, self.network.first_trained - 1, -1):
             assert dy is not None  # None comes from the last of these layers only
             lines += [self._line(title, dy, i + 1), *self._dense_lines(i, dy)]
             dy = layers[i].backward(dy)
-            for name, gradient in self.network.arena.gradients[i].items():
-                value = self.network.arena.values[i][name]
-                lines.append(_Line(_parameter_title(layers[i], name, i), gradient.copy(), lambda: self.value_from(0), value))
             layer = layers[i]
+            roles = {parameter.name: parameter.role for parameter in layer.parameters()}
+            for name, gradient in self.network.arena.gradients[i].items():
+                value, label = self.network.arena.values[i][name], _parameter_title(layer, name, i)
+                if self.network.l2 and roles[name] == "weight":
+                    label, gradient = f"{label} + l2 {name}{i}", gradient + self.network.l2 * value
+                lines.append(_Line(label, gradient.copy(), lambda: self.value_from(0), value))
             source = f"dz{i} W{i}^T{_scaled(layer)}" if isinstance(layer, Dense) else f"back through {layer}"
             title = f"da{i - 1} = {source}"
         return lines

@@ -17,6 +17,7 @@ Instead of a name, a number stands for a constant: `Dense(3, 2, initializer=0.5)
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from numlp.errors import ArgumentError, DTypeError, check_choice
 
 Shape = tuple[int, int]
+Variance = Callable[[Shape], float]
 Initializer = Callable[[Shape, np.random.Generator, np.dtype[Any]], NDArray[Any]]
 
 
@@ -40,19 +42,14 @@ def _he(shape: Shape) -> float:
     return 2 / shape[0]
 
 
-def _normal(variance: Callable[[Shape], float]) -> Initializer:
-    def draw(shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
-        return rng.normal(0, math.sqrt(variance(shape)), shape).astype(dtype)
-
-    return draw
+# the first argument is given by `partial`, because a function inside a function could not be pickled
+def _normal(variance: Variance, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return rng.normal(0, math.sqrt(variance(shape)), shape).astype(dtype)
 
 
-def _uniform(variance: Callable[[Shape], float]) -> Initializer:
-    def draw(shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
-        limit = math.sqrt(3 * variance(shape))
-        return rng.uniform(-limit, limit, shape).astype(dtype)
-
-    return draw
+def _uniform(variance: Variance, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
+    limit = math.sqrt(3 * variance(shape))
+    return rng.uniform(-limit, limit, shape).astype(dtype)
 
 
 # the standard deviation of N(0, 1) cut at +-2: sqrt(1 - 2 c phi(c) / (2 Phi(c) - 1)), c = 2
@@ -60,14 +57,11 @@ _CUT = 2.0
 _CUT_DEVIATION = math.sqrt(1 - _CUT * math.sqrt(2 / math.pi) * math.exp(-(_CUT**2) / 2) / math.erf(_CUT / math.sqrt(2)))
 
 
-def _truncated_normal(variance: Callable[[Shape], float]) -> Initializer:
-    def draw(shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
-        values = rng.standard_normal(shape)
-        while (outside := np.abs(values) > _CUT).any():
-            values[outside] = rng.standard_normal(int(outside.sum()))
-        return (values * (math.sqrt(variance(shape)) / _CUT_DEVIATION)).astype(dtype)
-
-    return draw
+def _truncated_normal(variance: Variance, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
+    values = rng.standard_normal(shape)
+    while (outside := np.abs(values) > _CUT).any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+    return (values * (math.sqrt(variance(shape)) / _CUT_DEVIATION)).astype(dtype)
 
 
 def _orthogonal(shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -76,24 +70,21 @@ def _orthogonal(shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) ->
     return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T, dtype)
 
 
-def _constant(value: float) -> Initializer:
-    def draw(shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
-        return np.full(shape, value, dtype)
-
-    return draw
+def _constant(value: float, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.full(shape, value, dtype)
 
 
 INITIALIZERS: dict[str, Initializer] = {
-    "zeros": _constant(0.0),
-    "lecun_normal": _normal(_lecun),
-    "lecun_uniform": _uniform(_lecun),
-    "lecun_truncated_normal": _truncated_normal(_lecun),
-    "glorot_normal": _normal(_glorot),
-    "glorot_uniform": _uniform(_glorot),
-    "glorot_truncated_normal": _truncated_normal(_glorot),
-    "he_normal": _normal(_he),
-    "he_uniform": _uniform(_he),
-    "he_truncated_normal": _truncated_normal(_he),
+    "zeros": partial(_constant, 0.0),
+    "lecun_normal": partial(_normal, _lecun),
+    "lecun_uniform": partial(_uniform, _lecun),
+    "lecun_truncated_normal": partial(_truncated_normal, _lecun),
+    "glorot_normal": partial(_normal, _glorot),
+    "glorot_uniform": partial(_uniform, _glorot),
+    "glorot_truncated_normal": partial(_truncated_normal, _glorot),
+    "he_normal": partial(_normal, _he),
+    "he_uniform": partial(_uniform, _he),
+    "he_truncated_normal": partial(_truncated_normal, _he),
     "orthogonal": _orthogonal,
 }
 
@@ -116,4 +107,4 @@ def find_initializer(initializer: str | float, where: str) -> Initializer:
         raise DTypeError(f"{where}: initializer must be a name or a finite number, got {initializer!r}")
     if not math.isfinite(initializer):
         raise ArgumentError(f"{where}: initializer must be a name or a finite number, got {initializer}")
-    return _constant(float(initializer))
+    return partial(_constant, float(initializer))

@@ -1,5 +1,6 @@
 """A stack of layers over one arena of parameters: forward, backward, predict."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,19 +10,21 @@ from numpy.typing import DTypeLike, NDArray
 from numlp import blas, kernels
 from numlp.arena import Arena, aligned_empty
 from numlp.config import from_config, to_config
+from numlp.copies import fresh, part_types
 from numlp.data.inputs import Inputs
 from numlp.errors import (
     ArgumentError,
     DTypeError,
     ShapeError,
+    as_array,
     check_choice,
     check_count,
     check_finite,
     check_matrix,
     check_number,
 )
-from numlp.layers import LAYERS, AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
-from numlp.losses import LOSSES, ClassificationLoss, Loss
+from numlp.layers import AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
+from numlp.losses import ClassificationLoss, Loss
 from numlp.progress import progress_bar
 from numlp.undeclared import warn_of_undeclared
 
@@ -79,17 +82,16 @@ class Network:
     ) -> None:
         kernels.choose()
         self.layers = tuple(layers)
-        check_stack(self.layers, "Network")
-        check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")
+        names, l2 = check_network(self.layers, dtype, class_names, l2)
         self.n_in, self.n_out = self.layers[0].n_in, self.layers[-1].n_out
         self.dtype = np.dtype(dtype)
         self.rng = np.random.default_rng(rng)
         self.loss = loss
-        self.class_names = _check_class_names(class_names, self.n_out)
+        self.class_names = names
         self.metrics: dict[str, dict[str, float]] = {}
         self.extra: dict[str, Any] = {}  # JSON's types: what goes along in a model file, such as the columns of a table
         self.inputs: Inputs | None = None  # range and layout of the rows that `fit` saw, saved with the model
-        self.l2 = check_number(l2, "Network", "l2", low=0)
+        self.l2 = l2
         specs = [layer.parameters() for layer in self.layers]
         self.arena = Arena(specs, self.dtype)
         self.params, self.grads, self.state = self.arena.params, self.arena.grads, self.arena.state
@@ -119,7 +121,7 @@ class Network:
 
         Errors  ShapeError if x is not (N, n_in) or has more rows than `capacity`; DTypeError for another dtype.
         """
-        x = np.asarray(x)
+        x = as_array(x, "Network.forward", "x")
         if x.ndim != 2 or x.shape[1] != self.n_in or len(x) == 0:
             check_matrix(x, f"{self.layers[0]}.forward", "x", self.n_in)
         if len(x) > self.capacity:
@@ -259,35 +261,56 @@ class Network:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], rng: int | np.random.Generator | None = None) -> "Network":
-        """Build the network that `to_config` described, with new initial weights.
+    def from_config(
+        cls, config: dict[str, Any], rng: int | np.random.Generator | None = None, parts: Sequence[type[Any]] = ()
+    ) -> "Network":
+        """Build the network that `to_config` described, with new initial weights; `parts` are classes of the user's own.
 
         Errors  CheckpointError if a part is unknown; else as the constructor.
         """
-        layers = [from_config(layer, LAYERS) for layer in config["layers"]]
-        loss = None if config["loss"] is None else from_config(config["loss"], LOSSES)
+        kinds, losses = part_types(parts, "from_config")
+        layers = [from_config(layer, kinds) for layer in config["layers"]]
+        loss = None if config["loss"] is None else from_config(config["loss"], losses)
         return cls(layers, rng, config["dtype"], loss=loss, class_names=config["class_names"], l2=config["l2"])
 
+    def twin(self, dtype: DTypeLike, rng: np.random.Generator) -> "Network":
+        """Return a network of new parts with the same numbers, in `dtype`."""
+        network = Network(**self._arguments() | {"dtype": dtype}, rng=copy.deepcopy(rng))
+        network.rng.bit_generator.state = rng.bit_generator.state
+        network.restore(self.snapshot())
+        return network
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments for a network of new parts."""
+        parts = fresh({"layers": self.layers, "loss": self.loss})
+        return parts | {"dtype": str(self.dtype), "class_names": self.class_names, "l2": self.l2}
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle as architecture and numbers: layers copied one by one would lose their views of the arena."""
-        return _rebuild, (self.to_config(), *self.snapshot(), self.rng, self.metrics, self.extra, self.inputs)
+        """Copy and pickle as new parts and numbers: layers copied one by one would lose their views of the arena."""
+        described = self.metrics, self.extra, self.inputs
+        return _rebuild, (self._arguments(), *self.snapshot(), self.rng, *described, type(self))
 
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
 
 
 def _rebuild(
-    config: dict[str, Any],
+    arguments: dict[str, Any],
     params: Array,
     state: Array,
     rng: np.random.Generator,
     metrics: dict[str, dict[str, float]],
     extra: dict[str, Any],
     inputs: Inputs | None = None,
+    kind: type[Network] = Network,
 ) -> Network:
-    """Build the network that `Network.__reduce__` described."""
+    """Build the network that `Network.__reduce__` described, or in older pickles `Network.to_config`."""
     next_draws = rng.bit_generator.state
-    network = Network.from_config(config, rng)
+    if isinstance(arguments["layers"][0], dict):
+        network = Network.from_config(arguments, rng)
+    else:
+        network = kind.__new__(kind)
+        Network.__init__(network, rng=rng, **arguments)
     network.restore((params, state))
     rng.bit_generator.state = next_draws
     network.metrics, network.extra, network.inputs = metrics, extra, inputs
@@ -304,6 +327,15 @@ def _plan(layers: Sequence[Layer], arena: Arena) -> Array | None:
         elif type(layer) not in _NOISES:
             return None
     return np.array(rows, np.int64) if rows and arena.params.size <= _ALONE else None
+
+
+def check_network(
+    layers: Sequence[Layer], dtype: DTypeLike, class_names: Sequence[str] | None, l2: float
+) -> tuple[tuple[str, ...] | None, float]:
+    """Return class names and l2 as a network keeps them; raise if it could not be built from these arguments."""
+    check_stack(layers, "Network")
+    check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")
+    return _check_class_names(class_names, layers[-1].n_out), check_number(l2, "Network", "l2", low=0)
 
 
 def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:

@@ -8,7 +8,6 @@ The order of an epoch is not kept: it is drawn again from the generator's state 
 """
 
 import hashlib
-import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,11 +20,11 @@ from numpy.typing import NDArray
 
 from numlp import blas, kernels
 from numlp.callbacks import Callback
-from numlp.config import to_config
+from numlp.config import is_own, parts_in, to_config
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, printable
 from numlp.run import Run
-from numlp.tensors import parse_json
+from numlp.tensors import to_plain
 from numlp.version import __version__
 
 _SHOWN = 8  # differences in a message
@@ -66,7 +65,9 @@ class Resumable:
             raise ArgumentError(
                 f"fit: parts must keep their arguments as attributes where there are checkpoints, got one without: {error}"
             ) from error
-        self.settings = parse_json(json.dumps(settings), "fit: settings", finite=False)  # as they come back from a file
+        self.settings = to_plain(settings, "fit: settings")  # as they come back from a file
+        stacks = [*run.network.layers, *([others["loss"]] if others.get("loss") is not None else [])]
+        self.own_parts = sorted({type(part).__name__ for stack in stacks for part in parts_in(stack) if is_own(part)})
         self.environment = _environment(n_threads)
 
     def state(self, finished: bool = False) -> dict[str, Any]:
@@ -77,6 +78,7 @@ class Resumable:
         return {
             "settings": self.settings,
             "environment": self.environment,
+            "own_parts": self.own_parts,
             "params": run.network.params,
             "state": run.network.state,
             "inputs": run.network.inputs._asdict() if run.network.inputs else None,

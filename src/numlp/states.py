@@ -113,6 +113,8 @@ def _without_arrays(value: Any, path: str, tensors: dict[str, NDArray[Any]]) -> 
         return {_ARRAY: path}
     inner = f"{path}." if path else ""
     if isinstance(value, dict):
+        if value.keys() == {_ARRAY}:
+            raise TypeError(f"a dict with the key {_ARRAY!r} alone")
         if not all(isinstance(key, str) for key in value):  # JSON would make texts of them
             raise TypeError(f"the keys {list(value)!r:.80}")
         return {key: _without_arrays(item, f"{inner}{key}", tensors) for key, item in value.items()}

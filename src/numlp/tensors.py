@@ -120,6 +120,38 @@ def to_header(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) 
     return len(text).to_bytes(8, "little") + text
 
 
+def to_plain(value: Any, where: str) -> Any:
+    """Return `value` in JSON's types, as `parse_json` will give it back: NumPy's scalars become Python's, tuples lists.
+
+    Errors  CheckpointError that names the key, as `where`['test'][0], of what JSON or `parse_json` does not take.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise CheckpointError(f"{where}: keys must be text, got {key!r:.60}")
+            _check_text(key, f"{where}: keys")
+        return {str(key): to_plain(item, f"{where}[{str(key)[:40]!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, str):
+        _check_text(value, where)
+    elif isinstance(value, int) and not -(10**39) < value < 10**40:
+        raise CheckpointError(f"{where} must have whole numbers of at most 40 digits, got a longer one")
+    elif not isinstance(value, int | float | None):
+        hint = "; write .tolist()" if isinstance(value, np.ndarray) else ""
+        kinds = "a number, a text, None, or a list or dict of these"
+        raise CheckpointError(f"{where} must be {kinds}, got {type(value).__name__} {value!r:.60}{hint}")
+    return value
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise CheckpointError(f"{where} must be Unicode, got half a character in {text[:40]!a}") from None
+
+
 def parse_json(text: str, where: str, *, finite: bool = True) -> Any:
     """Parse JSON that cannot mean two things: no key twice, no half characters, NaN only where allowed.
 

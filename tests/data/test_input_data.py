@@ -159,12 +159,12 @@ def test_fake_data_needs_no_file(hot):
 
 @pytest.mark.parametrize("name", ["fake_data", "one_hot", "reshape"])
 def test_number_in_the_place_of_a_flag_is_named(name, loaded):
-    with pytest.raises(DTypeError, match=f"^read_data_sets: {name} must be True or False, got 5000$"):
+    with pytest.raises(DTypeError, match=rf"^read_data_sets: {name} must be True or False, got 5000$"):
         input_data.read_data_sets("MNIST_data", **{name: 5000})
-    with pytest.raises(DTypeError, match="^next_batch: fake_data must be True or False, got 100$"):
+    with pytest.raises(DTypeError, match=r"^next_batch: fake_data must be True or False, got 100$"):
         make().next_batch(3, 100)
     for dtype in ("float64", 17, "no such"):
-        with pytest.raises(ArgumentError, match="^read_data_sets: dtype must be float32 or uint8, got "):
+        with pytest.raises(ArgumentError, match=r"^read_data_sets: dtype must be float32 or uint8, got "):
             input_data.read_data_sets("MNIST_data", dtype=dtype)
 
 

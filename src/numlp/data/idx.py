@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import DTypeError, FormatError, ShapeError
+from numlp.errors import DTypeError, FormatError, ShapeError, as_array
 from numlp.files import check_path, os_errors, replace_file
 
 TYPES: dict[int, np.dtype[Any]] = {
@@ -141,7 +141,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     '00000801000000020702'
     """
     path = check_path(path, "write_idx")
-    array = np.asarray(array)
+    array = as_array(array, "write_idx", "array")
     code = _CODES.get(array.dtype.newbyteorder("="))
     if code is None:
         known = ", ".join(str(dtype) for dtype in _CODES)

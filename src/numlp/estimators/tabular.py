@@ -13,7 +13,7 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from numlp.data.cells import Table
-from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_same_length
+from numlp.errors import ArgumentError, DTypeError, ShapeError, as_array, check_finite, check_same_length
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import log_mean_softmax, temperature
 from numlp.estimators.members import Members
@@ -335,7 +335,7 @@ def _vector(y: Any, table: Table, where: str, columns: bool = False) -> Array:
     """Return y as an array (n,), or also (n, outputs) if it may have `columns`, for the n rows of a table."""
     if y is None:  # scikit-learn wants the words
         raise ShapeError(f"{where}: y must have shape (n,), got None; fit requires y to be passed, but the target y is None")
-    y = np.asarray(y)
+    y = as_array(y, where, "y")
     if not columns and y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     if y.ndim not in ((1, 2) if columns else (1,)):

@@ -60,6 +60,7 @@ class Layer:
     stacks: tuple[tuple["Layer", ...], ...] = ()  # the layers inside it, where there are any
     takes_any_scale = False  # whether, as the first layer, it brings x near [-1, 1] by itself
     _bound = False
+    _constructed: frozenset[str] = frozenset()
 
     def parameters(self) -> Sequence[Parameter]:
         """Name, shape and role of each array this layer needs."""
@@ -75,6 +76,7 @@ class Layer:
         """Take in the views of parameters and gradients, and draw the initial values from `rng`."""
         if self._bound:
             raise ArgumentError(f"{self}: a layer must belong to one network, got a second one; build a new layer")
+        self._constructed = frozenset(vars(self))
         self._bound = True
         self.dtype = dtype
         for name, view in values.items():
@@ -82,6 +84,11 @@ class Layer:
         for name, view in gradients.items():
             setattr(self, "d" + name, view)
         self.initialize(rng)
+
+    @property
+    def constructed(self) -> frozenset[str]:
+        """Names of the attributes that there were before a network took the layer in."""
+        return self._constructed if self._bound else frozenset(vars(self))
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Write the initial parameters into the views; a layer that draws in training keeps `rng`."""
@@ -110,7 +117,10 @@ class Layer:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._label()})"
+        try:
+            return f"{type(self).__name__}({self._label()})"
+        except AttributeError:  # the constructor of an own layer has left something out
+            return f"{type(self).__name__}(?)"
 
     def _label(self) -> str:
         return str(self.n_in)

@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ShapeError, check_choice, check_count, check_labels, check_real, check_same_length, check_weight
+from numlp.errors import (
+    ShapeError,
+    as_array,
+    check_choice,
+    check_count,
+    check_labels,
+    check_real,
+    check_same_length,
+    check_weight,
+)
 
 Array = NDArray[Any]
 
@@ -68,7 +77,8 @@ def top_k_accuracy(scores: Any, labels: Any, k: int = 5, weight: Any = None) -> 
     >>> nl.top_k_accuracy(np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 2]), k=2)
     0.5
     """
-    where, scores, labels = "top_k_accuracy", np.asarray(scores), np.asarray(labels)
+    where = "top_k_accuracy"
+    scores, labels = as_array(scores, where, "scores"), as_array(labels, where, "labels")
     if scores.ndim != 2 or len(scores) == 0:
         raise ShapeError(f"{where}: scores must have shape (n, n_classes) with at least 1 row, got {scores.shape}")
     check_real(scores, where, "scores")
@@ -94,10 +104,11 @@ def confusion_matrix(predicted: Any, labels: Any, n_classes: int, weight: Any = 
     >>> nl.confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    predicted, labels = np.asarray(predicted), np.asarray(labels)
-    check_same_length(predicted, labels, "confusion_matrix")
-    check_labels(predicted, n_classes, "confusion_matrix", "predicted")
-    check_labels(labels, n_classes, "confusion_matrix", "labels")
+    where = "confusion_matrix"
+    predicted, labels = as_array(predicted, where, "predicted"), as_array(labels, where, "labels")
+    check_same_length(predicted, labels, where)
+    check_labels(predicted, n_classes, where, "predicted")
+    check_labels(labels, n_classes, where, "labels")
     weight = None if weight is None else check_weight(weight, len(labels), "confusion_matrix")
     counts = np.zeros((n_classes, n_classes), np.int64 if weight is None else np.float64)
     np.add.at(counts, (labels, predicted), 1 if weight is None else weight)
@@ -176,7 +187,7 @@ def f1(
 
 def _pair(predicted: Any, labels: Any, weight: Any, where: str) -> tuple[Array, Array, Array | None]:
     """Return the three as arrays of one length, at least one row."""
-    predicted, labels = np.asarray(predicted), np.asarray(labels)
+    predicted, labels = as_array(predicted, where, "predicted"), as_array(labels, where, "labels")
     check_same_length(predicted, labels, where)
     if len(labels) == 0:
         raise ShapeError(f"{where}: labels must have at least 1 row, got {labels.shape}")

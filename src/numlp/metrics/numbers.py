@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ShapeError, check_finite, check_real, check_same_length, check_weight
+from numlp.errors import ShapeError, as_array, check_finite, check_real, check_same_length, check_weight
 
 Array = NDArray[Any]
 
@@ -74,7 +74,7 @@ def root_mean_squared_error(predicted: Any, target: Any, weight: Any = None) -> 
 
 def _pair(predicted: Any, target: Any, weight: Any, where: str) -> tuple[Array, Array, Array]:
     """Return both as float64 (N, C) and the weights; a column stands for its numbers."""
-    predicted, target = np.asarray(predicted), np.asarray(target)
+    predicted, target = as_array(predicted, where, "predicted"), as_array(target, where, "target")
     check_same_length(predicted, target, where)
     rows = len(target)
     if rows == 0 or target.ndim > 2:

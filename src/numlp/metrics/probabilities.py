@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from numlp.errors import (
     ArgumentError,
     ShapeError,
+    as_array,
     check_count,
     check_finite,
     check_labels,
@@ -125,7 +126,7 @@ def expected_calibration_error(probabilities: Any, labels: Any, n_bins: int = 15
 
 def _pair(scores: Any, labels: Any, weight: Any, where: str, name: str) -> tuple[Array, Array, Array]:
     """Return scores (N, C), labels (N,) and weights (N,), checked."""
-    scores, labels = np.asarray(scores), np.asarray(labels)
+    scores, labels = as_array(scores, where, name), as_array(labels, where, "labels")
     if scores.ndim not in (1, 2) or scores.size == 0:
         raise ShapeError(f"{where}: {name} must have shape (n,) or (n, n_classes), n at least 1, got {scores.shape}")
     check_same_length(scores, labels, where)
