@@ -141,6 +141,7 @@ def owned(part: Any) -> Any:
     return globals()[name](**arguments_of(part))
 
 
+@pytest.mark.filterwarnings("ignore:.* must declare its arrays")
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("variant", LAYER_VARIANTS, ids=str)
 def test_every_layer_is_copied_pickled_and_saved(variant: Any, own: bool, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def save(network: Network, path: str | os.PathLike[str], parts: Parts = ()) -> N
     from safetensors.numpy import save as to_bytes
 
     path = check_path(path, "save")
+    part_types(parts, "save")
     try:
         found: dict[str, Any] = {"network": network.to_config(), "metrics": network.metrics}
         _check_known(network, parts)

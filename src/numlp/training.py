@@ -21,7 +21,6 @@ from numlp.divergence import diverged, ended_finite
 from numlp.errors import (
     ArgumentError,
     DTypeError,
-    as_array,
     check_count,
     check_finite,
     check_matrix,
@@ -383,7 +382,7 @@ def _check_data(
         (weight,) = rest or (None,)
     except (TypeError, ValueError):
         raise DTypeError(f"{where}: data must be a pair (x, y), or (x, y, weight), got {type(data).__name__}") from None
-    x, y = check_matrix(x, where, "x", network.n_in), as_array(y, where, "y")
+    x, y = check_matrix(x, where, "x", network.n_in), np.asarray(y)
     check_same_length(x, y, where)
     low, high = check_finite(x, where, "x") if finite else (0.0, 0.0)
     network.layers[0].check(x, where)
