@@ -80,6 +80,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
     # not sys.stderr itself, which pytest replaces between here and the test
     monkeypatch.setattr("numlp.progress.sys", SimpleNamespace(stderr=terminal, modules=sys.modules))
+    monkeypatch.setattr("numlp.progress.announce_compilation", lambda: None)
     monkeypatch.setattr("tqdm.auto.tqdm", Shown)
     return terminal
 

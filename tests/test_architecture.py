@@ -27,6 +27,7 @@ FLOORS = (
     ("numlp.network",),
     ("numlp.run",),
     ("numlp.checkpoint", "numlp.callbacks", "numlp.divergence", "numlp.resumption", "numlp.checkpointer", "numlp.gradients"),
+    ("numlp.epoch_lines",),
     ("numlp.findings", "numlp.diagnosis"),
     ("numlp.training", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),

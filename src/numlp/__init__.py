@@ -9,6 +9,7 @@ from numlp.data.idx import read_idx, write_idx
 from numlp.data.input_data import read_data_sets
 from numlp.data.mnist import load_mnist
 from numlp.diagnosis import Doctor
+from numlp.epoch_lines import PrintEpochs
 from numlp.explain import explain_step
 from numlp.gradients import check_gradients
 from numlp.layers import (
@@ -155,6 +156,7 @@ __all__ = [
     "Pixels",
     "Poisson",
     "Polynomial",
+    "PrintEpochs",
     "RAdam",
     "RMSNorm",
     "RMSprop",

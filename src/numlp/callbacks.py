@@ -1,11 +1,13 @@
 """What may listen to training: seven events, early stopping and the progress bar."""
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from numlp.errors import ArgumentError, check_count, check_number
 from numlp.optimizers import LBFGS
+from numlp.progress import terminal_width
 from numlp.run import Run
 
 
@@ -294,7 +296,10 @@ class ReduceOnPlateau(Callback):
 
 
 class ProgressBar(Callback):
-    """A bar over all steps, with epoch, loss and accuracy in its description."""
+    """A bar over all steps, with epoch, loss and accuracy in its description, as far as there is room."""
+
+    format = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    _room = 27  # characters of the bar and what is behind it
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
@@ -303,13 +308,15 @@ class ProgressBar(Callback):
         """Advance; the description changes ten times an epoch at the most."""
         self._bar.update()
         if run.step % max(1, run.steps_per_epoch // 10) == 0:
-            self._bar.set_description_str(self._describe(run))
+            self._bar.set_description_str(self._describe(run, terminal_width(sys.stderr)))
 
-    @staticmethod
-    def _describe(run: Run) -> str:
-        text = f"epoch {run.epoch}/{run.epochs} loss {run.loss:.4f}"
+    @classmethod
+    def _describe(cls, run: Run, width: int | None) -> str:
+        parts = [f"epoch {run.epoch}/{run.epochs}", f"loss {run.loss:.4f}"]
         if run.accuracy is not None:
-            text += f" accuracy {run.accuracy:.2%}"
+            parts.append(f"accuracy {run.accuracy:.2%}")
         if run.history.records and "validation_accuracy" in run.history.records[-1]:
-            text += f" validation {run.history.records[-1]['validation_accuracy']:.2%}"
-        return text
+            parts.append(f"validation {run.history.records[-1]['validation_accuracy']:.2%}")
+        while width is not None and len(parts) > 1 and len(" ".join(parts)) > width - cls._room:
+            parts.pop()
+        return " ".join(parts)

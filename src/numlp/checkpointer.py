@@ -259,3 +259,12 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _step(path: Path) -> int:
     """Return the step in the name of a checkpoint."""
     return int(path.stem.partition("-")[2])
+
+
+def in_order(listeners: list[Callback]) -> tuple[list[Callback], Checkpointer | None]:
+    """Return the listeners, and the Checkpointer among them, if there is one: at the end, it keeps what all others did."""
+    checkpointers = [listener for listener in listeners if isinstance(listener, Checkpointer)]
+    if len(checkpointers) > 1:
+        raise ArgumentError(f"fit: callbacks must hold at most 1 Checkpointer, got {len(checkpointers)}")
+    ordered = [listener for listener in listeners if listener not in checkpointers] + checkpointers
+    return ordered, checkpointers[0] if checkpointers else None

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.callbacks import Callback, ProgressBar
-from numlp.checkpointer import Checkpointer, resumption
+from numlp.checkpointer import in_order, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
 from numlp.data.inputs import Inputs, describe_inputs
 from numlp.divergence import diverged, ended_finite
+from numlp.epoch_lines import printer
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -51,6 +52,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    verbose: bool | int | None = None,
     n_threads: int | None = None,
     deterministic: bool = False,
 ) -> History:
@@ -84,6 +86,9 @@ def fit(
         there to the same bytes as without an interruption, given the same other arguments; a finished one is returned.
     progress
         Show a bar if stderr is a terminal.
+    verbose
+        1 prints about 20 lines, as `PrintEpochs()` does, 2 one for each epoch, 0 none. None prints 1's lines in notebooks,
+        consoles and IDEs, which show no bar, if `progress` is true.
     n_threads
         None takes what suits the size of a step, up to the CPUs this process may use.
     deterministic
@@ -113,7 +118,8 @@ def fit(
     n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
     loss = _check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
     optimizer = _check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
-    listeners, writer = _in_order([_check_part(callback, Callback, "callbacks") for callback in callbacks])
+    listeners = [_check_part(callback, Callback, "callbacks") for callback in callbacks]
+    listeners, writer = in_order(listeners + printer(verbose, progress))
     data = {"train": _check_data(network, loss, train, "fit", warn=True)}
     if validation is not None:
         data["validation"] = _check_data(network, loss, validation, "fit: validation")
@@ -134,7 +140,7 @@ def fit(
     with (
         interruptible(run.interrupt, signal.SIGINT, *([signal.SIGTERM] if writer else [])),
         kernels.threads(sensible, n_threads, deterministic),
-        progress_bar(epochs * len(batches), "training", progress, unit="step", initial=run.step) as bar,
+        progress_bar(epochs * len(batches), "training", progress, bar_format=ProgressBar.format, initial=run.step) as bar,
     ):
         notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
         _train(run, batches, loss, notify, validation)
@@ -362,15 +368,6 @@ def _check_part(part: Any, kind: type[Any], name: str) -> Any:
         hint = f"; call it: {part.__name__}()" if isinstance(part, type) else ""
         raise DTypeError(f"fit: {name} must be of type {kind.__name__}, got {part!r}{hint}")
     return part
-
-
-def _in_order(listeners: list[Callback]) -> tuple[list[Callback], Checkpointer | None]:
-    """Return the listeners, and the Checkpointer among them, if there is one: at the end, it keeps what all others did."""
-    checkpointers = [listener for listener in listeners if isinstance(listener, Checkpointer)]
-    if len(checkpointers) > 1:
-        raise ArgumentError(f"fit: callbacks must hold at most 1 Checkpointer, got {len(checkpointers)}")
-    ordered = [listener for listener in listeners if listener not in checkpointers] + checkpointers
-    return ordered, checkpointers[0] if checkpointers else None
 
 
 def _check_data(

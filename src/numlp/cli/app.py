@@ -1,9 +1,11 @@
 """What all commands share: options, errors as one message and an exit status, lines for people."""
 
+import contextlib
 import functools
 import logging
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ from numlp.data.mnist import SOURCES
 from numlp.data.splits import Dataset
 from numlp.errors import ArgumentError, DivergenceError, DownloadError, NumlpError, check_choice, printable
 from numlp.files import check_path, check_replaceable, with_remedy
-from numlp.progress import write_line
+from numlp.progress import terminal_width, without_progress, write_line
 
 app = typer.Typer(
     help="Fully connected neural networks written in NumPy.",
@@ -46,7 +48,8 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         logging.basicConfig(format="numlp: %(message)s")
         try:
-            with warnings.catch_warnings():
+            silence = without_progress() if kwargs.get("quiet") else contextlib.nullcontext()
+            with silence, warnings.catch_warnings():
                 warnings.showwarning = lambda message, *_: warn(str(message))
                 command(*args, **{name: _expanded(name, value) for name, value in kwargs.items()})
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -134,10 +137,22 @@ def print_confusion(names: Sequence[str], counts: NDArray[Any]) -> None:
 
 
 def speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:
-    """Return what prints a line for people: to stdout, or to stderr where stdout belongs to the JSON object."""
+    """Return what prints a line for people: to stdout, or to stderr where stdout belongs to the JSON object.
+
+    On a terminal, a line that is too long is broken between words; a table is not.
+    """
     if quiet:
         return lambda line: None
-    return lambda line: write_line(line, sys.stderr if as_json else sys.stdout)
+
+    def say(text: str) -> None:
+        file = sys.stderr if as_json else sys.stdout
+        width = terminal_width(file)
+        if width is not None and len(text) > width and "\n" not in text:
+            lines = textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            text = "\n".join(lines)
+        write_line(text, file)
+
+    return say
 
 
 def load(name: str, folder: Path | None, offline: bool, quiet: bool) -> Dataset:

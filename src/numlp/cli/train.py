@@ -34,9 +34,8 @@ from numlp.cli.tables import TASKS, Wishes, is_table, train_table
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, DivergenceError, check_choice, check_count, check_number
 from numlp.optimizers import OPTIMIZERS
-from numlp.progress import write_line
+from numlp.progress import terminal_width, write_line
 from numlp.recipes import EFFORTS, RECIPES, Recipe, build_network, fit_options
-from numlp.run import Run
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
 ActivationName = Annotated[
@@ -130,7 +129,8 @@ def train(
         return
     network = build_network(job.recipe, job.data, seed, dtype)
     job.say(f"{network}: " + ", ".join(str(layer) for layer in network.layers))
-    callbacks = [_EpochLines(job.say), *([nl.EarlyStopping(patience)] if patience is not None else [])]
+    callbacks: list[nl.Callback] = [nl.EarlyStopping(patience)] if patience is not None else []
+    callbacks.append(nl.PrintEpochs(say=job.say, width=terminal_width(sys.stderr if as_json else sys.stdout)))
     callbacks += [] if run is None else _keepers(job, run, checkpoint_every, keep_going)
     options = fit_options(job.recipe, job.data.train, job.data.image_shape)
     options |= {"n_threads": threads, "deterministic": deterministic}
@@ -237,23 +237,6 @@ def _keepers(job: _Job, folder: Path, steps: int | None, keep_going: bool) -> li
     return [RunLog(folder, job.say, keep_going), checkpointer]
 
 
-class _EpochLines(nl.Callback):
-    """Prints a line for each epoch, at the most about twenty."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-
-    def on_epoch(self, run: Run) -> None:
-        every = max(1, -(-run.epochs // 20))
-        if run.epoch % every and run.epoch != run.epochs and not run.is_ending:
-            return
-        r = run.history.records[-1]
-        self.say(
-            f"epoch {run.epoch:>3}/{run.epochs}  loss {r['loss']:.4f}  accuracy {r['accuracy']:7.2%}  "
-            f"validation loss {r['validation_loss']:.4f}  accuracy {r['validation_accuracy']:7.2%}  {r['seconds']:.2f} s"
-        )
-
-
 def _fit(
     job: _Job,
     network: nl.Network,
@@ -266,7 +249,7 @@ def _fit(
     doctors = [] if job.doctor is None else [job.doctor]
     listeners = [*callbacks, *doctors]
     try:
-        history = nl.fit(network, train, callbacks=listeners, resume=run, progress=not job.quiet, **options)
+        history = nl.fit(network, train, callbacks=listeners, resume=run, progress=not job.quiet, verbose=0, **options)
     except DivergenceError:
         for doctor in doctors:
             write_line(doctor.report(), sys.stderr)

@@ -8,6 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 from numba import njit
+from numba.core import event
+
+from numlp.progress import announce_compilation
 
 # not "nnan" and "ninf", which plain fastmath includes: NaN and infinity must come through
 CAREFUL = {"contract", "nsz"}
@@ -47,6 +50,19 @@ def cached(compile_with: Callable[..., Any], function: Callable[..., Any]) -> An
         return compile_with(cache=True)(function)
     except RuntimeError:
         return compile_with()(function)
+
+
+class _Announcer(event.Listener):  # type: ignore[misc]
+    """Is told by Numba when it compiles, and not when machine code comes from the disk."""
+
+    def on_start(self, event: event.Event) -> None:
+        announce_compilation()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcer())
 
 
 class Work(threading.local):
