@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import numpy as np
 import typer
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ app = typer.Typer(
 )  # fmt: skip
 
 DATASETS = ("digits", *SOURCES)
+_MOST_CLASSES = 20  # in a confusion matrix on the screen
+_FIGURES = {"accuracy": "accuracy", "r2": "R2"}
 
 # the options several commands share
 DataDir = Annotated[
@@ -38,6 +41,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result onl
 Drop = Annotated[
     list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Column of a table to leave out; may be repeated.")
 ]
+Decimal = Annotated[str | None, typer.Option(metavar="MARK", help="Decimal mark of a CSV file's numbers: . or ,")]
+Thousands = Annotated[
+    str | None, typer.Option(metavar="MARK", help="Mark between thousands in a CSV file: , or . or ' or a blank.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a model of other data, or another file.")]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
 
 
@@ -126,9 +134,43 @@ def writable(path: Path, source: str | None = None) -> Path:
     return path
 
 
+def check_replaced(path: Path, data: str, force: bool) -> str:
+    """Return in words what model a new one of some data will replace, or nothing.
+
+    Errors  ArgumentError if the file is no model of these data, unless `force` is given.
+    """
+    if not path.exists():
+        return ""
+    remedy = "give another --out, or --force to replace it"
+    try:
+        network = nl.load(path)
+    except (NumlpError, OSError) as error:
+        if not force:
+            raise ArgumentError(
+                f"{path}: file must be a model of {data} to be replaced, got another file; {remedy}"
+            ) from error
+        return "; it replaces another file"
+    notes = network.extra.get("table", {}).get("notes", {})
+    own = (notes or network.extra).get("data", "data that it does not name")
+    if own != data and not force:
+        raise ArgumentError(
+            f"{path}: model must be of {data} to be replaced, got one of {printable(str(own), 60)}; {remedy}"
+        )
+    test = {**network.metrics, **notes}.get("test") or {}
+    figure = next((f" with test {word} {test[key]:.4g}" for key, word in _FIGURES.items() if key in test), "")
+    return f"; it replaces a model of {printable(str(own), 60)}{figure}"
+
+
 def print_confusion(names: Sequence[str], counts: NDArray[Any]) -> None:
-    """Print a confusion matrix with the names of the classes, which come from a file."""
+    """Print a confusion matrix with the names of the classes, which come from a file; of many, only the worst confusions."""
     names = tuple(map(printable, names))
+    if len(names) > _MOST_CLASSES:
+        wrong = counts * ~np.eye(len(names), dtype=bool)
+        worst = np.argsort(-wrong, axis=None, kind="stable")[: min(_MOST_CLASSES, np.count_nonzero(wrong))]
+        print(f"{len(names):,} classes; the most frequent of {wrong.sum():,} confusions (--json has the whole matrix):")
+        for right, said in zip(*np.unravel_index(worst, wrong.shape), strict=True):
+            print(f"{wrong[right, said]:>6}  {names[right]} taken for {names[said]}")
+        return
     width = max(len(name) for name in names)
     columns = " ".join(f"{name[:6]:>6}" for name in names)
     print(f"rows: the right class; columns: what the model said\n{'':>{width}}  {columns}")

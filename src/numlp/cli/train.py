@@ -16,11 +16,15 @@ from numlp.cli.app import (
     DATASETS,
     AsJson,
     DataDir,
+    Decimal,
     Drop,
+    Force,
     Name,
     Offline,
     Quiet,
+    Thousands,
     app,
+    check_replaced,
     describe,
     fail,
     load,
@@ -30,7 +34,7 @@ from numlp.cli.app import (
     writable,
 )
 from numlp.cli.runs import RunLog
-from numlp.cli.tables import TASKS, Wishes, is_table, train_table
+from numlp.cli.tables import TASKS, Wishes, is_table, marks_of, train_table
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, DivergenceError, check_choice, check_count, check_number
 from numlp.optimizers import OPTIMIZERS
@@ -60,7 +64,10 @@ Missing = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="Text of a CSV file that is a gap; may be repeated.")
 ]
 # the options that belong to one of them only
-FOR_TABLES = ("target", "task", "categorical", "drop", "missing", "test_fraction", "effort")
+FOR_TABLES = (
+    *("target", "task", "categorical", "drop", "missing", "default_missing", "decimal", "thousands", "test_fraction"),
+    "effort",
+)
 FOR_IMAGES = (
     *("recipe", "activation", "dropout", "batch_norm", "optimizer", "distort", "patience", "dtype", "data_dir", "offline"),
     *("deterministic", "run", "checkpoint_every", "keep_going", "diagnose"),
@@ -102,9 +109,16 @@ def train(
     categorical: Categorical = None,
     drop: Drop = None,
     missing: Missing = None,
+    default_missing: Annotated[
+        bool,
+        typer.Option("--default-missing/--no-default-missing", help="NA, null, ?, - ... are gaps among numbers and dates."),
+    ] = True,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     test_fraction: Annotated[float, typer.Option(help="Share of a table's rows kept for the test; 0 for none.")] = 0.2,
     effort: Annotated[str, typer.Option(help=f"For a table: {', '.join(EFFORTS)}.")] = "default",
     out: Out = None,
+    force: Force = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -112,15 +126,16 @@ def train(
     if is_table(dataset):
         refuse(context, FOR_IMAGES, "a data set of images, got a table")
         wishes = Wishes(target, task, categorical or [], drop or [], missing or [], test_fraction, seed)
+        wishes = wishes._replace(default_missing=default_missing, marks=marks_of(decimal, thousands, "train"))
         settings = _table_settings(effort, hidden, learning_rate, epochs, batch_size, threads)
-        train_table(dataset, wishes, settings, out, as_json, quiet)
+        train_table(dataset, wishes, settings, out, as_json, quiet, force)
         return
     check_choice(dataset, DATASETS, "train", "dataset")
     refuse(context, FOR_TABLES, "a table (.csv, .csv.gz, .parquet)")
     if run is None and (checkpoint_every is not None or keep_going):
         raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
     changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
-    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
+    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet, force)
     job = job._replace(doctor=nl.Doctor(speaker(as_json, quiet=False)) if diagnose else None)
     if job.recipe.widths:
         if run is not None:
@@ -158,6 +173,7 @@ def search(
     data_dir: DataDir = None,
     offline: Offline = False,
     out: Out = None,
+    force: Force = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -168,7 +184,7 @@ def search(
         )
     check_choice(dataset, DATASETS, "search", "dataset")
     changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None, None)
-    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet)
+    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet, force)
     grid: dict[str, Any] = {
         "hidden": [_widths(text) for text in hidden or []] or job.recipe.widths,
         "dropout": dropout,
@@ -207,6 +223,7 @@ class _Job(NamedTuple):
     seed: int
     dtype: str
     out: Path
+    replaced: str
     as_json: bool
     quiet: bool
     say: Callable[[str], None]
@@ -216,7 +233,7 @@ class _Job(NamedTuple):
 
 def _begin(
     dataset: str, name: str, changes: dict[str, Any], seed: int, dtype: str,
-    data_dir: Path | None, offline: bool, out: Path | None, as_json: bool, quiet: bool,
+    data_dir: Path | None, offline: bool, out: Path | None, as_json: bool, quiet: bool, force: bool,
 ) -> _Job:  # fmt: skip
     """Check everything that can be checked before training, and load the data."""
     started = time.perf_counter()
@@ -224,10 +241,11 @@ def _begin(
     # a width the user has fixed takes the place of the recipe's search
     recipe = replace(recipe, **({"widths": ()} | changes if "hidden" in changes else changes))
     path = writable(out or Path(f"{dataset}.safetensors"))
+    replaced = check_replaced(path, dataset, force)
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
-    return _Job(name, recipe, data, seed, dtype, path, as_json, quiet, say, started)
+    return _Job(name, recipe, data, seed, dtype, path, replaced, as_json, quiet, say, started)
 
 
 def _keepers(job: _Job, folder: Path, steps: int | None, keep_going: bool) -> list[nl.Callback]:
@@ -286,6 +304,7 @@ def _search(job: _Job, grid: dict[str, Any]) -> None:
 def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], interrupted: bool) -> None:
     """Evaluate on the test rows, save, and print the result."""
     network.metrics["test"] = test = nl.evaluate(network, job.data.test, progress=False)
+    network.extra["data"] = job.data.name
     nl.save(network, job.out)
     seconds = time.perf_counter() - job.started
     if job.as_json:
@@ -297,7 +316,7 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
         smoothing = job.recipe.label_smoothing
         note = f", label smoothing {smoothing:g} in the loss" if smoothing else ""
         print(f"test loss {test['loss']:.4f}  accuracy {test['accuracy']:.2%}  ({len(job.data.test.x):,} rows{note})")
-        print(f"saved {job.out} after {seconds:.1f} s")
+        print(f"saved {job.out} after {seconds:.1f} s{job.replaced}")
     if interrupted:
         fail(f"interrupted; what was learnt is in {job.out}", 130)
 

@@ -14,10 +14,12 @@ from numlp.cli.app import (
     DATASETS,
     AsJson,
     DataDir,
+    Decimal,
     Drop,
     Name,
     Offline,
     Quiet,
+    Thousands,
     app,
     describe,
     load,
@@ -28,7 +30,7 @@ from numlp.cli.app import (
     writable,
 )
 from numlp.cli.rows import as_trained, load_model, read_rows
-from numlp.cli.tables import evaluate_table, predict_table
+from numlp.cli.tables import evaluate_table, marks_of, predict_table
 from numlp.data.mnist import SOURCES, data_folder, locate
 from numlp.data.splits import Dataset, Split
 from numlp.data.tables import read_csv, split_target
@@ -47,6 +49,8 @@ def evaluate(
         str | None, typer.Option(help="The column of a file with the right answers; the model of a table knows it.")
     ] = None,
     drop: Drop = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     data_dir: DataDir = None,
     offline: Offline = False,
     as_json: AsJson = False,
@@ -56,9 +60,10 @@ def evaluate(
     network = load_model(model, "evaluate MODEL DATASET")
     if "table" in network.extra:
         refuse(context, ("data_dir", "offline"), "a model of images, got one of a table")
-        evaluate_table(network, model, dataset, target, drop or [], as_json, quiet)
+        marks = marks_of(decimal, thousands, "evaluate")
+        evaluate_table(network, model, dataset, target, drop or [], marks, as_json, quiet)
         return
-    refuse(context, ("drop",), "the model of a table")
+    refuse(context, ("drop", "decimal", "thousands"), "the model of a table")
     if dataset.endswith(".csv"):
         rows, note = _read_labelled_csv(network, dataset, target)
     else:
@@ -82,6 +87,8 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="CSV file for the predictions of a table.")] = None,
     proba: Annotated[bool, typer.Option("--proba", help="For a table: also the probability of each class.")] = False,
     drop: Drop = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,9 +103,10 @@ def predict(
     if "table" in network.extra:
         if len(sources) > 1:
             raise ArgumentError(f"predict: FILE must be one file for the model of a table, got {len(sources)}")
-        predict_table(network, model, sources[0], drop or [], out, proba, as_json, quiet)
+        marks = marks_of(decimal, thousands, "predict")
+        predict_table(network, model, sources[0], drop or [], marks, out, proba, as_json, quiet)
         return
-    refuse(context, ("out", "proba", "drop"), "the model of a table")
+    refuse(context, ("out", "proba", "drop", "decimal", "thousands"), "the model of a table")
     if len(sources) == 1:
         found = _predictions(network, sources[0], quiet)
         print(json.dumps(found)) if as_json else _print_predictions(found, "", quiet)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numlp.data.dates import days_of, texts_of
 
@@ -25,6 +27,19 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?")
 def is_gap_word(text: str) -> bool:
     """Return whether a text means that there is no value, in a column whose other cells are numbers or dates."""
     return text.strip().lower() in GAP_WORDS
+
+
+def text_of(value: Any) -> str:
+    """Return a value's text, the same from any container: 3 and 3.0 are one, and True is true."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def places_of(values: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Return for each value its place among the classes, also where it is another text or type for it; -1 for others."""
+    levels = Levels([text_of(value) for value in classes.tolist()])
+    return np.array([levels.find(text_of(value)) for value in values.tolist()], np.intp)
 
 
 def canonical(text: str) -> str:
