@@ -434,3 +434,27 @@ def test_whatever_settings_a_checkpointer_is_given_come_back_or_are_named(value:
         assert str(error).startswith("Checkpointer: settings must be a dict of JSON's types")
         return
     assert same(value, found)
+
+
+def sized(**sizes: Any) -> nl.Layer:
+    """Return a layer whose constructor sets these attributes only."""
+    layer = Double(3)
+    vars(layer).clear()
+    for name, value in sizes.items():
+        setattr(layer, name, value)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"), [({}, "n_in=None"), ({"n_in": 3}, "n_out=None"), ({"n_in": 0}, "n_in=0"), ({"n_in": "3"}, "n_in='3'")]
+)
+def test_layer_without_sizes_is_named_by_every_caller(sizes: dict[str, Any], found: str) -> None:
+    text = f"n_in, n_out of Double must be set by __init__ to whole numbers of at least 1, got {found}"
+    for where, call in (
+        ("check_gradients", nl.check_gradients),
+        ("Network", lambda layer: nl.Network([layer])),
+        ("Residual", lambda layer: nl.Residual([layer])),
+    ):
+        with pytest.raises(ArgumentError, match=f"^{where}: {text}$"):
+            call(sized(**sizes))
+    assert repr(sized()) == "Double(?)"

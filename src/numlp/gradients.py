@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from numlp.differences import GradientCheck, GradientReport
 from numlp.errors import DTypeError, NumlpError, ShapeError
-from numlp.layers import Dense, Layer
+from numlp.layers import Dense, Layer, check_sizes
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.plain_gradients import check_passes, has_passes, passes_of
@@ -97,6 +97,7 @@ def gradient_report(
 
 def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> GradientReport:
     # a Dense layer in front, fed with the identity matrix, makes the layer's input a parameter: x = W, so dx = dW
+    check_sizes(layer, "check_gradients")
     n = 5
     front = Dense(n, layer.n_in)
     with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 from numlp.layers.activation import Activation, Softmax
 from numlp.layers.average import Average
 from numlp.layers.batch_norm import BatchNorm
-from numlp.layers.dense import Dense, Layer, check_stack
+from numlp.layers.dense import Dense, Layer, check_sizes, check_stack
 from numlp.layers.dropout import Dropout
 from numlp.layers.embedding import Embedding
 from numlp.layers.noise import AlphaDropout, GaussianNoise
@@ -64,5 +64,6 @@ __all__ = [
     "Scale",
     "Softmax",
     "Standardize",
+    "check_sizes",
     "check_stack",
 ]

@@ -132,6 +132,17 @@ class Layer:
         raise AttributeError(f"{type(self).__name__}: {name} must come from a network, got none; build Network([layer])")
 
 
+def check_sizes(layer: Layer, where: str) -> None:
+    """Raise unless the constructor of a layer has set its numbers of inputs and outputs."""
+    for name in ("n_in", "n_out"):
+        value = getattr(layer, name, None)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ArgumentError(
+                f"{where}: n_in, n_out of {type(layer).__name__} must be set by __init__ to whole numbers of at least 1, "
+                f"got {name}={value!r}"
+            )
+
+
 def check_stack(layers: Sequence[Layer], where: str, closed: bool = False) -> None:
     """Raise unless the layers are layers, fit together, and belong to nobody else.
 
@@ -142,6 +153,7 @@ def check_stack(layers: Sequence[Layer], where: str, closed: bool = False) -> No
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise DTypeError(f"{where}: layer {i} must be a Layer, got {layer!r}")
+        check_sizes(layer, where)
     for i, layer in enumerate(layers):
         before = layers[i - 1]
         if (i or closed) and layer.n_in != before.n_out:
