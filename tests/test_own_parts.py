@@ -446,7 +446,8 @@ def sized(**sizes: Any) -> nl.Layer:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "found"), [({}, "n_in=None"), ({"n_in": 3}, "n_out=None"), ({"n_in": 0}, "n_in=0"), ({"n_in": "3"}, "n_in='3'")]
+    ("sizes", "found"),
+    [({}, "n_in=None"), ({"n_in": 3}, "n_out=None"), ({"n_in": 0}, "n_in=0"), ({"n_in": "3"}, "n_in='3'")],
 )
 def test_layer_without_sizes_is_named_by_every_caller(sizes: dict[str, Any], found: str) -> None:
     text = f"n_in, n_out of Double must be set by __init__ to whole numbers of at least 1, got {found}"

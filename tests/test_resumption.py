@@ -1,5 +1,6 @@
 """A training that was ended at any step goes on to the same bytes; another training is refused, field by field."""
 
+import contextlib
 import os
 import re
 import signal
@@ -165,7 +166,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "its number": ({"optimizer": nl.AdamW(nl.Cosine(0.01), beta1=0.5)}, r"optimizer\.beta1=0\.9, now 0\.5"),
     "schedule": ({"optimizer": nl.AdamW(0.01)}, r"optimizer\.learning_rate\.type='Cosine', now none"),
     "its rate": ({"optimizer": nl.AdamW(nl.Cosine(0.02))}, r"optimizer\.learning_rate\.learning_rate=0\.01, now 0\.02"),
-    "epochs": ({"epochs": 3}, r"epochs=2, now 3"),
+    "fewer epochs": ({"epochs": 1}, r"epochs=2, now 1"),
+    "more epochs and another rate": ({"epochs": 3, "l2": 0.5}, r"network\.l2=0\.0, now 0\.5; .*epochs=2, now 3"),
     "batch_size": ({"batch_size": 4}, r"batch_size=5, now 4"),
     "no augment": ({"augment": None}, r"augment\.type='Distortion', now none; .*"),
     "augment": ({"augment": nl.Distortion((2, 2), shift=0.5)}, r"augment\.shift=1\.5, now 0\.5"),
@@ -189,7 +191,8 @@ def test_another_training_is_refused_with_field_saved_and_current_value(name: st
         fit_again(memory_folder, change)
     pattern = (
         rf"fit: settings must be those of {re.escape(str(memory_folder))}/checkpoint-00000006\.safetensors, "
-        rf"got (.*; )?{text}(; .*)?; refusing: give the same ones, or begin anew in another folder"
+        rf"got (.*; )?{text}(; .*)?; refusing: give the same ones \(but epochs, which may be more than 2\), or begin "
+        r"anew in another folder, from its weights if you like: network = nl\.load\(path\)"
     )
     assert re.fullmatch(pattern, str(caught.value)), str(caught.value)
     assert {path.name: path.read_bytes() for path in memory_folder.iterdir()} == before
@@ -341,3 +344,45 @@ def test_figures_that_a_callback_has_added_to_some_records_stay(memory_folder: P
     records = run()
     assert ["extra" in record for record in records] == [False, True, False, True]
     assert list(records[1]) == list(records[3])
+
+
+# A training may be told to go on for more epochs.
+
+CONSTANT = ["SGD 0", "Adam 0", "AdamW 1", "Dropout", "BatchNorm", "MaxNorm", "distorted", "float64", "ReduceOnPlateau"]
+
+
+def longer(name: str, seed: int, folder: Path, epochs: int, cut: int | None = None) -> Any:
+    network, given = TRAININGS[name](seed)
+    given["epochs"] = epochs
+    listeners = [*given.pop("callbacks", ()), Cut(cut), nl.Checkpointer(folder, steps=4)]
+    history = nl.fit(network, **given, callbacks=listeners, resume=folder)
+    return end_of(network, given | {"callbacks": listeners[:-2]}, history)
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+@pytest.mark.parametrize("cut", [None, 4, 9, 12])  # finished, within an epoch, before the end is written
+def test_training_of_more_epochs_is_that_of_as_many_from_the_start(name: str, cut: int | None, memory_folder: Path) -> None:
+    expected = longer(name, 0, memory_folder / "straight", 4)
+    with contextlib.suppress(Lost):
+        longer(name, 0, memory_folder / "run", 2, cut)
+    with pytest.warns(UserWarning, match=r"was made for 2 epochs; training goes on to 4, from the weights and with"):
+        with contextlib.suppress(Lost):
+            longer(name, 1, memory_folder / "run", 4, 17)
+    assert longer(name, 2, memory_folder / "run", 4) == expected == longer(name, 3, memory_folder / "run", 4)
+    with pytest.raises(nl.errors.CheckpointError, match="epochs=4, now 2; refusing: give the same ones"):
+        longer(name, 4, memory_folder / "run", 2)
+
+
+def test_training_with_a_schedule_goes_on_with_that_of_more_epochs(memory_folder: Path) -> None:
+    first = fit_again(memory_folder, {"callbacks": []})
+    with pytest.warns(UserWarning, match="was made for 2 epochs; training goes on to 5"):
+        longer = fit_again(memory_folder, {"callbacks": [], "epochs": 5})
+    assert longer.records[:2] == first.records and len(longer) == 5
+    assert longer["learning_rate"][2] > longer["learning_rate"][3] > longer["learning_rate"][4]
+
+
+def test_training_that_a_callback_has_ended_has_nothing_left_for_more_epochs(memory_folder: Path) -> None:
+    name = "EarlyStopping that stops"
+    expected = longer(name, 0, memory_folder, 4)
+    with pytest.warns(UserWarning, match="a callback has ended it, so that nothing is left to train"):
+        assert longer(name, 1, memory_folder, 9) == expected

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from numlp.callbacks import Callback, check_monitor, sign_of
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, DTypeError, check_count, check_number
-from numlp.files import check_path, check_replaceable, make_folder, os_errors, remove_leftovers
+from numlp.files import check_path, check_replaceable, exclusive_folder, make_folder, os_errors, remove_leftovers
 from numlp.optimizers import LBFGS
 from numlp.resumption import Resumable, whole
 from numlp.run import Run
@@ -94,6 +94,20 @@ class Checkpointer(Callback):
             ) from None
         self.keep_going = keep_going
         make_folder(self.folder)  # better now than after an hour
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other trainings out of the folder inside the block. `fit` calls it.
+
+        Errors  CheckpointError if another one is at work there, in this process or another one.
+        """
+        with exclusive_folder(self.folder) as is_alone:
+            if not is_alone:
+                raise CheckpointError(
+                    f"Checkpointer: folder must belong to one training at a time, got {self.folder}, where another one "
+                    "is at work; wait for its end, or choose another folder"
+                )
+            yield
 
     def begin(self, training: Resumable, state: Mapping[str, Any] | None) -> None:
         """Learn what to write, and the state from which training goes on, if it does. `fit` calls it.

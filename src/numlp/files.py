@@ -142,6 +142,32 @@ def make_folder(folder: Path) -> None:
             _sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def exclusive_folder(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder inside the block, and give whether it could be had: nobody else holds it.
+
+    It ends with the process, however that ends. Where there are no locks it is had by everybody.
+    """
+    if os.name == "nt":
+        yield True
+        return
+    import fcntl
+
+    with os_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        is_free = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_free = False
+        except OSError:  # a file system without locks
+            pass
+        yield is_free
+    finally:
+        os.close(descriptor)
+
+
 def check_replaceable(path: Path) -> int | None:
     """Return the mode of the file that will be replaced, None if there is none.
 

@@ -27,6 +27,7 @@ from numlp.run import Run
 from numlp.tensors import to_plain
 from numlp.version import __version__
 
+_EPOCHS = {"epochs", "given.epochs"}  # settings that may grow, the second of the command line
 _SHOWN = 8  # differences in a message
 _CHUNK = 1 << 20  # bytes hashed at once of an array that has to be copied for it
 
@@ -100,14 +101,18 @@ class Resumable:
     def take(self, state: Mapping[str, Any], path: Path) -> None:
         """Tell the run where it goes on, before anything of the network is changed.
 
-        Errors  CheckpointError with every setting that differs; a warning if the environment is another.
+        Errors  CheckpointError with every setting that differs, but for more epochs; a warning if these or the environment
+            are others.
         """
         with whole(path):
             different = _differences(state["settings"], self.settings)
-            if different:
+            before = state["settings"]["epochs"]
+            self._is_longer = different.keys() <= _EPOCHS and self.run.epochs > before
+            if different and not self._is_longer:
                 raise CheckpointError(
-                    f"fit: settings must be those of {path}, got {different}; refusing: give the same ones, or begin anew "
-                    "in another folder"
+                    f"fit: settings must be those of {path}, got {_shown(different)}; refusing: give the same ones (but "
+                    f"epochs, which may be more than {before}), or begin anew in another folder, from its weights if you "
+                    "like: network = nl.load(path)"
                 )
             different = _differences(state["environment"], self.environment)
             run, columns = self.run, state["history"]
@@ -115,8 +120,13 @@ class Resumable:
             rows = [zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True)]
             run.history.records = [{key: value for key, value in row if value is not None} for row in rows]
             run.history.best_epoch = state["best_epoch"]
+        if self._is_longer:
+            what = f"training goes on to {run.epochs}, from the weights and with the learning rates of these from here on"
+            if not run.goes_on:
+                what = "a callback has ended it, so that nothing is left to train"
+            warnings.warn(f"fit: {path} was made for {before} epochs; {what}", UserWarning, stacklevel=3)
         if different:
-            message = f"fit: {path} was made with {different}; the result may differ in its last digits"
+            message = f"fit: {path} was made with {_shown(different)}; the result may differ in its last digits"
             warnings.warn(message, UserWarning, stacklevel=3)
 
     def restore(self, state: Mapping[str, Any]) -> bool:
@@ -141,7 +151,7 @@ class Resumable:
             if run.is_within_epoch and run.step:  # else the epoch's batches, and all of LBFGS, are still to come
                 # a callback that has ended the epoch must not be asked again
                 self._batches.restore(state["batches"] | ({"done": len(self._batches)} if run.stop else {}))
-            finished = bool(state["finished"])
+            finished = bool(state["finished"]) and not (self._is_longer and run.goes_on)
             run.network.restore((state["params"], state["state"]))
             run.good, run.good_at = run.network.snapshot(), f"in {run.resumed_from}"
             return finished
@@ -170,12 +180,17 @@ def _environment(n_threads: int | str) -> dict[str, Any]:
     }
 
 
-def _differences(saved: Any, now: Any) -> str:
-    """Return "field=saved, now value" for each field that differs, by dotted names."""
+def _differences(saved: Any, now: Any) -> dict[str, tuple[str, str]]:
+    """Return (saved value, value now) of each field that differs, by dotted names."""
     before, after = dict(_flat(saved, "")), dict(_flat(now, ""))
-    names = [name for name in before | after if before.get(name) != after.get(name)]
-    shown = [printable(f"{name}={before.get(name, 'none')}, now {after.get(name, 'none')}", 200) for name in names[:_SHOWN]]
-    return "; ".join([*shown, *([f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])])
+    pairs = {name: (before.get(name, "none"), after.get(name, "none")) for name in before | after}
+    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
+
+
+def _shown(different: Mapping[str, tuple[str, str]]) -> str:
+    """Return "field=saved, now value" for the first differences."""
+    shown = [printable(f"{name}={old}, now {new}", 200) for name, (old, new) in list(different.items())[:_SHOWN]]
+    return "; ".join([*shown, *([f"and {len(different) - _SHOWN} more"] if len(different) > _SHOWN else [])])
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
