@@ -55,6 +55,13 @@ def choose() -> None:
             RuntimeWarning,
             stacklevel=3,
         )
+    if _fused is not None and _fused.NOT_KEPT:
+        warnings.warn(
+            "numlp: no folder for compiled kernels can be written, so that each process compiles them again, some seconds; "
+            "set NUMBA_CACHE_DIR to one",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def status() -> tuple[str, str]:

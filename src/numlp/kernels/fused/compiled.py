@@ -19,6 +19,7 @@ FLAGS = {*CAREFUL, "reassoc"}  # sums in any order, or they do not vectorize
 LITTLE = 2**13  # numbers that one core has read and written before another one is awake
 
 KERNELS: dict[str, Callable[..., Any]] = {}
+NOT_KEPT: set[str] = set()  # names of functions for whose machine code no folder can be written
 
 
 def part(function: Callable[..., Any] | None = None, *, flags: Set[str] = FLAGS) -> Callable[..., Any]:
@@ -49,6 +50,7 @@ def cached(compile_with: Callable[..., Any], function: Callable[..., Any]) -> An
     try:
         return compile_with(cache=True)(function)
     except RuntimeError:
+        NOT_KEPT.add(function.__name__)
         return compile_with()(function)
 
 
