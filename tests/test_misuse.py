@@ -122,7 +122,7 @@ MISUSES: dict[str, Misuse] = {
     # parts in the wrong place
     "layers do not fit": Misuse(lambda s: nl.Network([D(4, 5), D(6, 3)]), ShapeError, "Network: layer 1 Dense(6 -> 3) must take 5 inputs, the outputs of layer 0 Dense(4 -> 5), got 6"),
     "layer used twice": Misuse(lambda s: nl.Network(s.net.layers), ArgumentError, "Network: layer 0 Dense(4 -> 5, relu) must belong to one network, got a second one; build a new layer"),
-    "no layer": Misuse(lambda s: nl.Network([D(2, 2), "relu"]), DTypeError, "Network: layer 1 must be a Layer, got 'relu'; for functions give check_gradients(forward, backward, inputs)"),
+    "no layer": Misuse(lambda s: nl.Network([D(2, 2), "relu"]), DTypeError, "Network: layer 1 must be a Layer, got 'relu'"),
     "class names": Misuse(lambda s: nl.Network([D(2, 2)], class_names=["a"]), ArgumentError, "Network: class_names must have 2 names, one for each output, got 1"),
     "loss not called": Misuse(lambda s: fit(s, loss=CE), DTypeError, "fit: loss must be of type Loss, got <class 'numlp.losses.classification.SoftmaxCrossEntropy'>; call it: SoftmaxCrossEntropy()"),
     "optimizer by name": Misuse(lambda s: fit(s, optimizer="adam"), DTypeError, "fit: optimizer must be of type Optimizer, got 'adam'"),
@@ -188,7 +188,7 @@ MISUSES: dict[str, Misuse] = {
     "Standardize fitted on NaN": Misuse(lambda s: nl.Standardize(4).fit(changed(s.x, (1, 2), np.nan)), ArgumentError, "Standardize.fit: x must hold finite numbers, got 1 NaN or infinite, the first nan at x[1, 2]"),
     "Standardize fitted too narrow": Misuse(lambda s: nl.Standardize(4).fit(s.x[:, :2]), ShapeError, "Standardize.fit: x must have shape (n, 4), got (6, 2)"),
     "Residual empty": Misuse(lambda s: nl.Residual([]), ArgumentError, "Residual: layers must hold at least 1 layer, got none"),
-    "Residual of no layer": Misuse(lambda s: nl.Residual([D(4, 4), "relu"]), DTypeError, "Residual: layer 1 must be a Layer, got 'relu'; for functions give check_gradients(forward, backward, inputs)"),
+    "Residual of no layer": Misuse(lambda s: nl.Residual([D(4, 4), "relu"]), DTypeError, "Residual: layer 1 must be a Layer, got 'relu'"),
     "Residual that does not close": Misuse(lambda s: nl.Residual([D(4, 5)]), ShapeError, "Residual: layer 0 Dense(4 -> 5) must take 5 inputs, the outputs of layer 0 Dense(4 -> 5), got 4"),
     "Embedding column outside": Misuse(lambda s: nl.Embedding(3, {3: (7, 2)}), ArgumentError, "Embedding: columns must be {index: (cardinality, dimension)} with an index from 0 to 2, got 3"),
     "Embedding without columns": Misuse(lambda s: nl.Embedding(3, {}), DTypeError, "Embedding: columns must be {index: (cardinality, dimension)} with at least one entry, got {}"),

@@ -358,7 +358,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float | np.floating) and isinstance(b, float):
-        return bool(a == b or (math.isnan(a) and math.isnan(b))) and math.copysign(1, a) == math.copysign(1, b)
+        return bool(math.isnan(a) and math.isnan(b)) or bool(a == b and math.copysign(1, a) == math.copysign(1, b))
     return type(a) is type(b) or isinstance(a, np.generic) if a == b else False
 
 
