@@ -52,6 +52,18 @@ def examine(
     return doctor
 
 
+class Negative(nl.Dense):
+    """Begins with weights below 0: its units are dead where no input is below 0."""
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        super().initialize(rng)
+        self.W[...] = -np.abs(self.W)
+
+
+def NORMED() -> list[nl.Layer]:
+    return [nl.Dense(64, 32), nl.BatchNorm(32), nl.Activation(32, "relu"), nl.Dense(32, 10)]
+
+
 YES, SQUARES = nl.SigmoidCrossEntropy(), nl.SquaredError()
 LINEAR = dense("identity", n_out=2)
 ONE, TWO = dense("relu", "identity", n_out=1), dense("relu", "identity", n_out=2)
@@ -93,14 +105,16 @@ SICK: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         "smallest loss of a row", "last activation, relu",
         {"y": RARE[:, None], "stack": ONE, "loss": YES, "epochs": 20},
     ),
-    "no probabilities": (
-        {"stack": dense("relu", "sigmoid"), "loss": nl.CrossEntropy()}, "sum of the probabilities of a row", "outputs",
-        {"stack": dense("relu", "softmax"), "loss": nl.CrossEntropy()},
+    "ReLU last": (
+        {"stack": dense("relu", "relu"), "epochs": 9}, "share of outputs that are 0", "last activation, relu", {"epochs": 9},
     ),
-    "no log-probabilities": (
-        {"stack": dense("relu", "identity"), "loss": nl.KLDivergence(), "optimizer": nl.SGD(1e-3)},
-        "sum of the probabilities of a row", "outputs",
-        {"stack": dense("relu", "log_softmax"), "loss": nl.KLDivergence()},
+    "no activation": (
+        {"stack": dense("identity", "identity")}, "number of activations before", "layer 0 Dense(64 -> 32)", {},
+    ),
+    "equal units": ({"factor": 0.0}, "number of different units", "layer 0 Dense(64 -> 32, relu)", {}),
+    "batches of one row": (
+        {"x": X[:297], "y": Y[:297], "stack": NORMED, "batch_size": 37}, "share of batches of one row", "layer 1 BatchNorm",
+        {"x": X[:297], "y": Y[:297], "stack": NORMED, "batch_size": 33},
     ),
     "huge numbers": (
         {"y": 1e4 * NUMBERS, "loss": SQUARES, "stack": TWO}, "mean absolute value of column", "targets",
@@ -128,8 +142,8 @@ SICK: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     "rising loss": ({"optimizer": nl.SGD(100.0)}, "loss, which began at", "training", {}),
     "short steps": ({"optimizer": nl.SGD(1e-5)}, "largest change of the weights in a step", "training", {}),
     "born dead": (
-        {"stack": lambda: [nl.Dense(64, 32, "relu", initializer=-1.0), nl.Dense(32, 10)]},
-        "share of ReLU units", "layer 0 Dense(64 -> 32, relu)", {},
+        {"stack": lambda: [Negative(64, 32, "relu"), nl.Dense(32, 10)]},
+        "share of ReLU units", "layer 0 Negative(64 -> 32, relu)", {},
     ),
     "died": ({"optimizer": nl.SGD(20.0)}, "share of ReLU units", "layer 0 Dense(64 -> 32, relu)", {}),
     "saturated tanh": (

@@ -65,15 +65,17 @@ LIMITS: dict[str, tuple[Callable[..., Iterable[Finding]], tuple, tuple]] = {
         rules.unreachable_numbers, (POISSON, "relu", 0.9, array(1.1)), (POISSON, "relu", 0.9, array(0.9)),
     ),
     "logits": (
-        rules.unreachable_classes, (SOFTMAX, "relu", 10, None), (SOFTMAX, "tanh", 10, None),
+        rules.unreachable_classes, (SOFTMAX, "relu", 10), (SOFTMAX, "tanh", 10),
     ),
     "logits of yes": (
-        rules.unreachable_classes, (SIGMOID, "identity", 1, None), (SIGMOID, "softplus", 1, None),
+        rules.unreachable_classes, (SIGMOID, "identity", 1), (SIGMOID, "softplus", 1),
     ),
-    "probabilities": (
-        rules.unreachable_classes, (nl.CrossEntropy(), "tanh", 10, 1.009), (nl.CrossEntropy(), "softmax", 10, 0.9),
-    ),
-    "scores": (rules.unreachable_classes, (nl.Hinge(), "tanh", 10, None), (nl.Focal(), "tanh", 10, None)),
+    "logits of ReLU": (rules.unreachable_classes, (SOFTMAX, "relu", 10, 0.05), (SOFTMAX, "relu", 10, 0.06)),
+    "scores of ReLU": (rules.unreachable_classes, (nl.Hinge(), "relu", 10, 0.9), (nl.Focal(), "relu", 10, 0.9)),
+    "scores": (rules.unreachable_classes, (nl.Hinge(), "tanh", 10), (nl.Focal(), "tanh", 10)),
+    "no activation": (rules.linear, ([],), (["layer 0"],)),
+    "equal units": (rules.equal_units, ([("a", np.eye(2)), ("b", np.ones((2, 1)))],), ([("a", np.ones((2, 2)))],)),
+    "single rows": (rules.single_rows, (0.1, "layer"), (0.11, "layer")),
     "dead": (rules.dead, (0.94, 0.0, "layer", 0.1), (0.95, 0.0, "layer", 0.1)),
     "saturated": (rules.saturated, (0.74, "layer", "tanh"), (0.75, "layer", "tanh")),
     "vanishing": (rules.gradients, (0.02, "layer"), (0.019, "layer")),

@@ -201,3 +201,10 @@ __all__ = [
     "top_k_accuracy",
     "write_idx",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Say what numlp has instead of a name that other libraries have."""
+    from numlp.hints import missing_name
+
+    raise AttributeError(missing_name(name, __all__))

@@ -20,6 +20,7 @@ class Callback:
     """
 
     state_names: tuple[str, ...] | None = None  # None: it only looks on
+    diagnoses = False  # whether it reports a training that learns nothing; else `fit` warns
 
     def state(self) -> dict[str, Any]:
         """Return what changes during a training, for `restore`."""
@@ -69,7 +70,9 @@ def sign_of(monitor: str) -> float:
 class EarlyStopping(Callback):
     """Stop when the monitored figure has not improved for `patience` epochs, and restore the best weights.
 
-    The best weights are restored however training ends.
+    The best weights are restored however training ends. Several of them count their epochs independently: the first
+    whose patience runs out stops training, and the weights at the end, as well as `history.best_epoch`, are those of the
+    last one in the list.
 
     Parameters
     ----------
@@ -91,7 +94,7 @@ class EarlyStopping(Callback):
     True
     """
 
-    state_names = ("_best", "_snapshot")
+    state_names = ("_best", "_snapshot", "_best_epoch")
 
     def __init__(self, patience: int = 5, monitor: str = "validation_loss", min_delta: float = 0.0) -> None:
         self.patience = check_count(patience, "EarlyStopping", "patience")
@@ -104,19 +107,26 @@ class EarlyStopping(Callback):
         check_monitor(self.monitor, run, "EarlyStopping")
         self._best = float("inf")
         self._snapshot: Any = None
+        self._best_epoch = run.history.best_epoch or 0  # of a resumed run; checkpoints did not always have our own
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        super().restore({"_best_epoch": self._best_epoch, **state})
 
     def on_epoch(self, run: Run) -> None:
-        """Keep a copy of the best weights; stop when patience is at its end."""
+        """Keep a copy of the best weights; stop when patience runs out."""
         value = self._sign * run.history.records[-1][self.monitor]
         if value < self._best - self.min_delta:
-            self._best, self._snapshot, run.history.best_epoch = value, run.network.snapshot(), run.epoch
-        elif run.epoch - (run.history.best_epoch or 0) >= self.patience:
+            self._best, self._snapshot, self._best_epoch = value, run.network.snapshot(), run.epoch
+            run.history.best_epoch = run.epoch
+        elif run.epoch - self._best_epoch >= self.patience:
             run.stop = True
 
     def on_fit_end(self, run: Run) -> None:
         """Restore the best weights."""
         if self._snapshot is not None:
             run.network.restore(self._snapshot)
+            run.history.best_epoch = self._best_epoch
 
 
 class MaxNorm(Callback):

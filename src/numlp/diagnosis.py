@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from numlp import findings as rules
 from numlp import kernels
 from numlp.callbacks import Callback
 from numlp.findings import Finding
-from numlp.layers import Activation, Dense, Layer, Residual
-from numlp.losses import ClassificationLoss, CrossEntropy, KLDivergence, RegressionLoss, SigmoidCrossEntropy
+from numlp.layers import Activation, BatchNorm, Dense
+from numlp.losses import ClassificationLoss, RegressionLoss
 from numlp.optimizers import LBFGS
 from numlp.progress import write_line
 from numlp.run import Run
+from numlp.structure import layers_without_activation, named_layers
 
 Array = NDArray[Any]
 
@@ -60,6 +61,8 @@ class Doctor(Callback):
     []
     """
 
+    diagnoses = True
+
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         self.say = say
         self._forget()
@@ -67,6 +70,7 @@ class Doctor(Callback):
     def _forget(self) -> None:
         self.rows = 0  # whose inputs were looked at
         self.columns: dict[str, Array] = {}  # low, high and sum of |x| of each input
+        self.batches = [0, 0]  # of the first epoch: all, and those of one row
         self.targets: dict[str, Any] = {}  # weight of each class; low, high and sums of each number
         self.losses: dict[str, float] = {}  # of the first step, now, the best on the validation rows; epochs
         self.window: dict[str, Any] = {}  # what was seen in one epoch of units, gradients, predictions and steps
@@ -77,7 +81,7 @@ class Doctor(Callback):
     def on_fit_begin(self, run: Run) -> None:
         """Forget an earlier training, and list the layers to look at."""
         self._forget()
-        layers, last = list(_flat(run.network.layers)), run.network.layers[-1]
+        layers, last = list(named_layers(run.network.layers)), run.network.layers[-1]
         dense = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, Dense)]
         self._dense: list[tuple[str, Any]] = [layers[i] for i in dense]
         hidden: list[tuple[str, Any]] = [
@@ -86,6 +90,8 @@ class Doctor(Callback):
         self._relus = [pair for pair in hidden if pair[1].activation == "relu"]
         self._sigmoids = [pair for pair in hidden if pair[1].activation in _SLOPES]
         self._activation = last.activation if isinstance(last, Dense | Activation) else "identity"
+        self._norms = [name for name, layer in layers if isinstance(layer, BatchNorm)]
+        self._linear = list(layers_without_activation(run.network.layers))
         self._network = run.network
         self._before: list[Array] = []
 
@@ -143,8 +149,11 @@ class Doctor(Callback):
         """What is wrong, causes first; empty if nothing is."""
         if not self.losses:
             return []
-        found = [*self._data(), *self._steps()]
-        if not self._below(rules.WELL):  # a network that learns well may have many dead units
+        found = [*self._data(), *rules.linear(self._linear), *self._steps()]
+        equal = [*rules.equal_units((name, layer.W) for name, layer in self._dense[:-1])]
+        if equal:
+            found += equal
+        elif not self._below(rules.WELL):  # a network that learns well may have many dead units
             units = [*self._units()]
             found += units or self._flow()  # no gradient comes through dead or saturated units: the cause is enough
         if "classes" in self.targets:
@@ -170,6 +179,7 @@ class Doctor(Callback):
         if loss is None or loss.last is None:  # a loss that is called in its own way
             return
         y, target, weight = loss.last
+        self.batches = [self.batches[0] + 1, self.batches[1] + (len(target) == 1)]
         each = np.ones(len(target)) if weight is None else weight
         t["rows"] = t.get("rows", 0) + len(target)
         t["mass"] = t.get("mass", 0.0) + float(each.sum())
@@ -182,7 +192,7 @@ class Doctor(Callback):
             for name, values in (("sum", numbers), ("size", np.abs(numbers)), ("squares", numbers**2)):
                 t[name] = t.get(name, 0.0) + each @ values
         elif isinstance(loss, ClassificationLoss):
-            counts = _weight_of_classes(loss, target, each, y.shape[1])
+            counts = rules.weight_of_classes(loss, target, each, y.shape[1])
             if counts is not None:
                 t["classes"] = t.get("classes", 0.0) + counts
 
@@ -196,7 +206,7 @@ class Doctor(Callback):
             "ratios": [],
             "changes": [],
             "predicted": np.zeros(max(2, self._network.n_out)),
-            "total": None,
+            "zeros": [],  # the share of outputs that are 0
         }
 
     def _see_inputs(self, x: Array) -> None:
@@ -236,8 +246,8 @@ class Doctor(Callback):
         labels = loss.decide(y)
         if labels.ndim == 1:
             window["predicted"] = window["predicted"] + np.bincount(labels, minlength=max(2, y.shape[1]))
-        if isinstance(loss, CrossEntropy | KLDivergence):
-            window["total"] = float(loss.probabilities(y).sum(axis=1).mean())
+        if self._activation == "relu":
+            window["zeros"].append(float(np.mean(y == 0)))
 
     def _guess(self) -> float | None:
         """Return the loss of a guess, where it is known."""
@@ -250,7 +260,9 @@ class Doctor(Callback):
         return self.losses.get("now", math.inf) < reference - (1 - share) * abs(reference)
 
     def _data(self) -> Iterator[Finding]:
-        """Yield findings about inputs and targets."""
+        """Yield findings about inputs, targets and batches."""
+        for name in self._norms:
+            yield from rules.single_rows(self.batches[1] / max(self.batches[0], 1), name)
         if self.rows:
             yield from rules.inputs(self.columns, self.rows, f"input of {self._dense[0][0]}")
         loss, t = self._network.loss, self.targets
@@ -258,7 +270,8 @@ class Doctor(Callback):
             return
         if "classes" in t:
             yield from rules.classes(t["classes"], t["rows"])
-            yield from rules.unreachable_classes(loss, self._activation, self._network.n_out, self.window["total"])
+            zeros = float(np.mean(self.window["zeros"] or 0))
+            yield from rules.unreachable_classes(loss, self._activation, self._network.n_out, zeros)
         if "sum" in t:
             yield from rules.numbers(loss, t["low"], t["high"], t["size"] / t["mass"], t["rows"])
             outside, mean = t["outside"] / t["rows"], t["sum"] / t["mass"]
@@ -290,23 +303,6 @@ class Doctor(Callback):
             yield from rules.gradients(float(np.median(self.window["ratios"])), self._dense[0][0])
 
 
-def _flat(layers: Sequence[Layer], where: str = "layer ") -> Iterator[tuple[str, Layer]]:
-    """Yield (name, layer) for each layer, those inside Residual instead of it."""
-    for i, layer in enumerate(layers):
-        if isinstance(layer, Residual):
-            yield from _flat(layer.layers, f"{where}{i}.")
-        else:
-            yield f"{where}{i} {layer}", layer
-
-
 def _rms(array: Array) -> float:
     """Return the root mean square."""
     return math.sqrt(kernels.sum_of_squares(array.reshape(-1)) / array.size)
-
-
-def _weight_of_classes(loss: ClassificationLoss, target: Array, each: Array, n: int) -> Array | None:
-    """Return the weight of each class in a batch, or None if a row may have several."""
-    if isinstance(loss, SigmoidCrossEntropy):
-        yes = float(each @ target.reshape(len(target), -1)[:, 0])
-        return np.array([each.sum() - yes, yes]) if n == 1 else None
-    return np.bincount(target, each, n) if target.ndim == 1 else each @ target

@@ -1,4 +1,4 @@
-"""Numbers that are not finite: found before they get into a file or an answer, and told with what is known of them."""
+"""Divergence: numbers that are not finite, and losses that explode, found before they reach a file or an answer."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.errors import DivergenceError
+from numlp.errors import DivergenceError, OutputError
+from numlp.losses import Loss
 from numlp.network import Network
-from numlp.optimizers import LBFGS
+from numlp.optimizers import LBFGS, usual_rate
 from numlp.run import Run
 
 Array = NDArray[Any]
+
+EXPLODED = 1e6  # times the loss of the first step
+_ROWS = 1024  # whose loss is computed at once
 
 
 def ended_finite(run: Run) -> bool:
@@ -39,13 +43,58 @@ def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> Divergence
     else:
         what, got, place = "parameters", "NaN or infinite ones", _first_bad(network, enumerate(network.arena.values))
     network.restore(run.good)
-    advice = ["inputs near [-1, 1]"]
-    if run.step and not isinstance(run.optimizer, LBFGS):
-        advice = [f"a learning rate of {rate / 10:g}", "clip_norm=1 in the optimizer", *advice]
     return DivergenceError(
         f"fit: {what} must stay finite, got {got} at epoch {run.epoch}, step {step}, first not finite in {place}, "
         f"learning rate {rate:g}, last gradient norm {norm:.3g}; the network is as it was {run.good_at}; "
-        f"try {' or '.join(advice)}"
+        f"try {_advice(run)}"
+    )
+
+
+def has_exploded(run: Run, loss: Loss, y: Array, weight: Array | None) -> bool:
+    """Whether the loss of the epoch is out of all proportion: equation (1), y and weight being those of all training rows.
+
+        L > 1e6 max(1, |L_1|, |L_0|)                                     (1)
+
+    with L_1 the loss of the first step and L_0 that of outputs that are all 0, which is large where the targets are.
+    """
+    limit = EXPLODED * max(1.0, abs(run.first_loss))
+    if not run.loss > limit:
+        return False
+    total, mass = 0.0, 0.0
+    for start in range(0, len(y), _ROWS):
+        rows = slice(start, start + _ROWS)
+        zeros = np.zeros((len(y[rows]), run.network.n_out), run.network.dtype)
+        value, _ = loss(zeros, y[rows], None if weight is None else weight[rows])
+        total, mass = total + value * loss.total_weight, mass + loss.total_weight
+    return run.loss > EXPLODED * abs(total / (mass or 1))
+
+
+def exploded(run: Run) -> DivergenceError:
+    """Restore the last good weights, and return an error about a loss that `has_exploded`."""
+    run.network.restore(run.good)
+    return DivergenceError(
+        f"fit: loss must stay below {EXPLODED:g} times that of the first step, {run.first_loss:.3g}, got {run.loss:.3g} in "
+        f"epoch {run.epoch}, learning rate {run.optimizer.rate:g}; the network is as it was {run.good_at}; "
+        f"try {_advice(run)}"
+    )
+
+
+def _advice(run: Run) -> str:
+    """Return what to try: a tenth of the learning rate, but no more than the optimizer's default, and what else helps."""
+    advice = ["inputs near [-1, 1]"]
+    if run.step and not isinstance(run.optimizer, LBFGS):
+        rate = min(run.optimizer.rate / 10, usual_rate(type(run.optimizer)))
+        advice = [f"a learning rate of {rate:g}", "clip_norm=1 in the optimizer", *advice]
+    return " or ".join(advice)
+
+
+def unusable(run: Run, error: OutputError) -> DivergenceError:
+    """Restore the last good weights, and return the error that tells of outputs for other rows than those of training."""
+    if not run.network.is_finite():
+        return diverged(run)
+    run.network.restore(run.good)
+    return DivergenceError(
+        f"fit: at epoch {run.epoch}, learning rate {run.optimizer.rate:g}, {error}; the network is as it was {run.good_at}"
     )
 
 

@@ -6,7 +6,7 @@ also derives from the built-in exception a Python programmer would catch.
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
@@ -28,6 +28,10 @@ class DTypeError(NumlpError, TypeError):
 
 class ArgumentError(NumlpError, ValueError):
     """A value lies outside its range, or a name is unknown."""
+
+
+class OutputError(ArgumentError):
+    """A network gives NaN or infinite outputs."""
 
 
 class FormatError(NumlpError, ValueError):
@@ -74,29 +78,52 @@ def typed(text: str) -> str:
     return "$'" + "".join("\\" + c if c in "\\'" else printable(c) for c in text) + "'"
 
 
-def as_array(value: Any, where: str, name: str) -> NDArray[Any]:
-    """Return `value` as an array.
+def as_array(values: Any, where: str, name: str) -> NDArray[Any]:
+    """Return `values` as an array.
 
-    Errors  ShapeError if it holds rows of different lengths; DTypeError if it cannot be one.
+    Errors  ArgumentError for masked numbers; ShapeError for rows of unequal length; DTypeError for what is no array.
     """
+    hint = ""
+    if isinstance(values, np.ma.MaskedArray):
+        masked = np.argwhere(np.ma.getmaskarray(values))
+        if len(masked):
+            index = ", ".join(str(i) for i in masked[0])
+            raise ArgumentError(
+                f"{where}: {name} must hold no masked numbers, got {len(masked)}, the first at {name}[{index}]; fill or "
+                f"drop them: {name}.filled(0)"
+            )
+    elif hasattr(values, "toarray"):  # a sparse matrix
+        hint = f"; make it dense: {name}.toarray()"
+    elif isinstance(values, Iterator):
+        hint = f"; make it an array: np.stack(list({name}))"
+    elif isinstance(values, Mapping | set | frozenset):
+        hint = "; give one array" + (", such as a value of it" if isinstance(values, Mapping) else "")
+    if hint:
+        raise DTypeError(f"{where}: {name} must be an array, got {type(values).__name__}{hint}")
     try:
-        return np.asarray(value)
-    except Exception as error:  # an object makes an array of itself as it likes
-        if not isinstance(value, list | tuple):
-            raise DTypeError(
-                f"{where}: {name} must be an array or lists of numbers, got {type(value).__name__}: {error}"
-            ) from error
-        lengths = {len(row) if hasattr(row, "__len__") else "no rows" for row in value}
-        found = f"lengths {', '.join(sorted(map(str, lengths))[:5])}" if len(lengths) > 1 else "others further inside"
-        raise ShapeError(f"{where}: {name} must have rows of equal length, got {found}") from None
+        return np.asarray(values)
+    except Exception as error:  # of NumPy, or of the object's own __array__
+        if isinstance(values, list | tuple):
+            raise ShapeError(f"{where}: {name} must have rows of equal length, got {_lengths(values)}") from error
+        raise DTypeError(f"{where}: {name} must be an array or lists of numbers, got {type(values).__name__}: {error}") from error
+
+
+def _lengths(rows: Sequence[Any]) -> str:
+    """Return the lengths of rows, and the first row whose length is not that of row 0."""
+    lengths = [str(len(row)) if hasattr(row, "__len__") else "no rows" for row in rows]
+    others = [i for i, length in enumerate(lengths) if length != lengths[0]]
+    if not others:
+        return "others further inside"
+    return f"lengths {', '.join(sorted(set(lengths))[:5])}, the first other one in row {others[0]}"
 
 
 def check_matrix(x: Any, where: str, name: str, n_columns: int) -> NDArray[Any]:
     """Return `x` as an array of shape (n, n_columns), n >= 1, of real numbers.
 
-    Errors  ShapeError, DTypeError.
+    Errors  as `as_array`; ShapeError, DTypeError.
     """
-    x = as_array(x, where, name)
+    if type(x) is not np.ndarray:
+        x = as_array(x, where, name)
     if x.ndim != 2 or x.shape[1] != n_columns:
         hints = {0: "", 1: f"; for one sample use {name}[None, :]", 2: ""}
         hint = hints.get(x.ndim, f"; flatten each sample: {name}.reshape(len({name}), -1)")
@@ -119,6 +146,8 @@ def check_finite(x: NDArray[Any], where: str, name: str) -> tuple[float, float]:
     if math.isfinite(low) and math.isfinite(high):
         return low, high
     bad = np.argwhere(~np.isfinite(x))
+    if not len(bad):  # beyond float64, in which low and high are
+        return low, high
     index = ", ".join(str(i) for i in bad[0])
     raise ArgumentError(
         f"{where}: {name} must hold finite numbers, got {len(bad)} NaN or infinite, "
@@ -126,8 +155,21 @@ def check_finite(x: NDArray[Any], where: str, name: str) -> tuple[float, float]:
     )
 
 
-def check_labels(y: NDArray[Any], n_classes: int, where: str, name: str) -> None:
-    """Raise unless `y` holds class labels 0 .. n_classes - 1, as integers.
+def check_within(low: float, high: float, x: NDArray[Any], dtype: np.dtype[Any], where: str, name: str) -> None:
+    """Raise ArgumentError, naming the first, if a number of `x`, whose minimum and maximum are given, is beyond `dtype`."""
+    most = float(np.finfo(dtype).max)
+    if -most <= low and high <= most:
+        return
+    first = tuple(np.argwhere(np.abs(x.astype(np.float64)) > most)[0])
+    index = ", ".join(str(i) for i in first)
+    raise ArgumentError(
+        f"{where}: {name} must hold numbers from -{most:.4g} to {most:.4g}, got {x[first]:g} at {name}[{index}], beyond "
+        f"{dtype}; scale that column, or build the network with dtype=np.float64"
+    )
+
+
+def check_labels(y: NDArray[Any], n_classes: int, where: str, name: str, of_outputs: bool = False) -> None:
+    """Raise unless `y` holds class labels 0 .. n_classes - 1, as integers; `of_outputs`: each is an output of a network.
 
     Errors  DTypeError if not integers, ArgumentError with the labels found and the first row that does not fit.
     """
@@ -140,10 +182,13 @@ def check_labels(y: NDArray[Any], n_classes: int, where: str, name: str) -> None
     if len(outside):
         found = np.unique(y)
         shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")
+        mapping = f"map them with classes, {name} = np.unique({name}, return_inverse=True)"
+        if of_outputs and len(found) > n_classes:
+            outputs = f"give the last layer {len(found)} outputs instead of {n_classes}"
+            mapping = outputs if found[0] == 0 and found[-1] == len(found) - 1 else f"{mapping}, and {outputs}"
         raise ArgumentError(
             f"{where}: {name} must be integer labels 0..{n_classes - 1}, got {len(found)} different labels ({shown}), "
-            f"the first outside is {y[outside[0]]} at row {outside[0]}; map them with "
-            f"classes, {name} = np.unique({name}, return_inverse=True)"
+            f"the first outside is {y[outside[0]]} at row {outside[0]}; {mapping}"
         )
 
 

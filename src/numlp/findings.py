@@ -4,7 +4,7 @@ The limits are wide: a training that learns passes none of them. docs/diagnosis.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,8 @@ CONSTANT_COLUMNS = 0.9
 OFFSET = 0.3  # a standardized column that is nearly always the same lies nearer to 0
 IMBALANCED = 0.8  # share of the largest class
 LEAST_LOSS = 0.1  # nats that the outputs cannot get below
-OUTSIDE = 0.05  # share of the targets
+OUTSIDE = 0.05  # share of the targets, or of the outputs
+SINGLE = 0.1  # share of the batches
 DEAD = 0.95  # share of the units of a layer
 SATURATED = 0.75  # share of the outputs of a layer
 VANISHED, EXPLODED = 0.02, 100.0  # gradient of the first layer, that of the last one being 1
@@ -140,14 +141,8 @@ def unreachable_numbers(loss: Loss, activation: str, outside: float, mean: Array
         yield Finding(what, where, float(value), f"from {low:g} to {high:g}", advice)
 
 
-def unreachable_classes(loss: Loss, activation: str, n: int, total: float | None) -> Iterator[Finding]:
-    """Find outputs with which a loss of classes cannot be small; `total` is the sum of the probabilities of a row."""
-    if isinstance(loss, CrossEntropy | KLDivergence):
-        if total is not None and abs(total - 1) > 0.01:
-            last = f"Softmax({n})" if isinstance(loss, CrossEntropy) else f"Activation({n}, 'log_softmax')"
-            what = f"sum of the probabilities of a row, which {type(loss).__name__} wants,"
-            yield Finding(what, "outputs", total, "1", f"put {last} last, or train with SoftmaxCrossEntropy()")
-        return
+def unreachable_classes(loss: Loss, activation: str, n: int, zeros: float = 0.0) -> Iterator[Finding]:
+    """Find outputs with which a loss of classes cannot be small; `zeros` is the share of the outputs that are 0."""
     if activation not in RANGES or not isinstance(loss, SoftmaxCrossEntropy | Focal | SigmoidCrossEntropy):
         return
     low, high = RANGES[activation]
@@ -155,10 +150,34 @@ def unreachable_classes(loss: Loss, activation: str, n: int, total: float | None
         least = max(math.log1p(math.exp(low)), math.log1p(math.exp(-high)))
     else:
         least = math.log1p((n - 1) * math.exp(low - high))
+    where = f"last activation, {activation}"
+    advice = f"take {activation} away: {type(loss).__name__} wants logits, so the last layer is Dense(..., identity)"
     if least > LEAST_LOSS:
-        what = f"smallest loss of a row that its outputs, {low:g} to {high:g}, allow"
-        advice = f"take {activation} away: {type(loss).__name__} wants logits, so the last layer is Dense(..., identity)"
-        yield Finding(what, f"last activation, {activation}", least, "near 0", advice)
+        yield Finding(f"smallest loss of a row that its outputs, {low:g} to {high:g}, allow", where, least, "near 0", advice)
+    elif zeros > OUTSIDE:
+        yield Finding("share of outputs that are 0, and learn nothing there,", where, zeros, f"at most {OUTSIDE:g}", advice)
+
+
+def linear(names: Sequence[str]) -> Iterator[Finding]:
+    """Find dense layers that are followed by another one without an activation in between."""
+    for name in names:
+        advice = 'give it one, Dense(..., "relu"), or take the layer away: two linear maps are one'
+        yield Finding("number of activations before the next Dense layer", name, 0, "at least 1", advice)
+
+
+def equal_units(layers: Iterable[tuple[str, Array]]) -> Iterator[Finding]:
+    """Find hidden layers, given as (name, W), all of whose units have equal weights."""
+    for name, W in layers:
+        if W.shape[1] > 1 and (W == W[:, :1]).all():
+            advice = "draw them at random: leave initializer=None; units with equal weights learn the same"
+            yield Finding("number of different units, by their weights,", name, 1, f"near {W.shape[1]}", advice)
+
+
+def single_rows(share: float, where: str) -> Iterator[Finding]:
+    """Find batches of one row before a batch norm; `share` is theirs of all batches."""
+    if share > SINGLE:
+        advice = "take another batch_size: one row has no variance"
+        yield Finding("share of batches of one row", where, share, f"at most {SINGLE:g}", advice)
 
 
 def dead(share: float, born: float, where: str, rate: float) -> Iterator[Finding]:
@@ -235,3 +254,11 @@ def loss_of_guess(loss: Loss | None, targets: Mapping[str, Any]) -> float | None
     weights, s = targets["classes"], loss.label_smoothing
     q = (1 - s) * weights / weights.sum() + s / len(weights)
     return float(-(q * np.log(np.where(q > 0, q, 1))).sum())
+
+
+def weight_of_classes(loss: ClassificationLoss, target: Array, each: Array, n: int) -> Array | None:
+    """Return the weight of each class in a batch, or None if a row may have several."""
+    if isinstance(loss, SigmoidCrossEntropy):
+        yes = float(each @ target.reshape(len(target), -1)[:, 0])
+        return np.array([each.sum() - yes, yes]) if n == 1 else None
+    return np.bincount(target, each, n) if target.ndim == 1 else each @ target

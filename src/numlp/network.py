@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,7 @@ from numlp.data.inputs import Inputs
 from numlp.errors import (
     ArgumentError,
     DTypeError,
+    OutputError,
     ShapeError,
     as_array,
     check_choice,
@@ -22,7 +23,9 @@ from numlp.errors import (
     check_finite,
     check_matrix,
     check_number,
+    check_within,
 )
+from numlp.hints import missing_method
 from numlp.layers import AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
 from numlp.losses import ClassificationLoss, Loss
 from numlp.progress import progress_bar
@@ -75,11 +78,13 @@ class Network:
         layers: Sequence[Layer],
         rng: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float32,
-        *,
+        *others: Never,
         loss: Loss | None = None,
         class_names: Sequence[str] | None = None,
         l2: float = 0.0,
     ) -> None:
+        if isinstance(layers, Layer) or others:
+            raise DTypeError(f"Network: layers must be a list, got {layers!r}; write Network([layer, layer, ...])")
         kernels.choose()
         self.layers = tuple(layers)
         names, l2 = check_network(self.layers, dtype, class_names, l2)
@@ -169,28 +174,46 @@ class Network:
     def chunks(self, x: Array, batch_size: int = _CHUNK, where: str = "predict") -> Iterator[tuple[slice, Array]]:
         """Yield (rows, outputs of these rows) over any number of rows; the outputs are a view until the next chunk.
 
-        Errors  ArgumentError (NaN or infinite numbers) about x, when the chunk is reached that holds the first.
+        Errors  ArgumentError about x (NaN, infinite, or beyond the dtype) or the outputs (NaN or infinite), when the chunk
+            is reached that holds the first.
         """
         batch_size = min(check_count(batch_size, where, "batch_size"), len(x))
         self.reserve(batch_size)
         for start in range(0, len(x), batch_size):
             rows = slice(start, start + batch_size)
-            yield rows, self.forward(self._entering(x, rows, where))
+            y = self.forward(self._entering(x, rows, where))
+            if not kernels.all_finite(y.reshape(-1)):
+                raise self._not_finite(y, x, start, where)
+            yield rows, y
 
     def _entering(self, x: Array, rows: slice, where: str) -> Array:
         """Return some rows of x as the first layer takes them."""
         part = x[rows]
-        quick = part.dtype.char in "fd" and part.dtype.isnative and part.flags.c_contiguous
-        if part.dtype.kind == "f" and not (quick and kernels.all_finite(part.reshape(-1))):
-            check_finite(x, where, "x")
-        return part if self.layers[0].accepts(part.dtype) else part.astype(self.dtype)
+        if not self.layers[0].accepts(part.dtype):
+            part = _cast(part, self.dtype)
+        if part.dtype.kind == "f" and not (part.flags.c_contiguous and kernels.all_finite(part.reshape(-1))):
+            check_within(*check_finite(x, where, "x"), x, part.dtype, where, "x")
+        return part
+
+    def _not_finite(self, y: Array, x: Array, start: int, where: str) -> OutputError:
+        """Return the error about outputs y that are not finite, of rows of x from `start` on."""
+        i = int(np.argmin(np.isfinite(y).all(axis=1)))
+        row = x[start + i]
+        column = int(np.argmax(np.abs(row)))
+        cause = f"x[{start + i}, {column}] is {row[column]:g}, the largest number of that row; scale x"
+        if not self.is_finite():
+            cause = "the network holds NaN or infinite numbers; train it anew, or load it"
+        return OutputError(
+            f"{where}: outputs must be finite numbers, got {y[i][~np.isfinite(y[i])][0]} in row {start + i}: {cause}"
+        )
 
     def outputs(self, x: Any, progress: bool = True) -> Array:
         """Return a copy of the outputs (n, n_out) for any number of rows; numbers of another dtype are converted.
 
         A bar is shown if it takes more than a second, stderr is a terminal and `progress` allows it.
 
-        Errors  ShapeError, DTypeError, ArgumentError (NaN or infinite numbers) about x.
+        Errors  ShapeError, DTypeError, ArgumentError about x (NaN, infinite, or beyond the dtype); ArgumentError about
+            outputs that are NaN or infinite.
         """
         x = check_matrix(x, "predict", "x", self.n_in)
         self.layers[0].check(x, "predict")
@@ -208,9 +231,16 @@ class Network:
         """Return what `outputs` returns, for a few rows: where it can be done, in one call, which is most of the time."""
         if self._plan is not None:
             out = np.empty((len(x), self.n_out), self.dtype)
-            if kernels.mlp(np.ascontiguousarray(x, self.dtype), self.params, self._plan, self._scratch, out):
+            own = np.ascontiguousarray(x if x.dtype is self.dtype else _cast(x, self.dtype))
+            if kernels.mlp(own, self.params, self._plan, self._scratch, out):
                 return out
-        return self.forward(self._entering(x, slice(None), "predict")).copy()
+        part = x if self.layers[0].accepts(x.dtype) else _cast(x, self.dtype)
+        if part.dtype.kind == "f" and not (part.flags.c_contiguous and kernels.few_finite(part.ravel())):
+            check_within(*check_finite(x, "predict", "x"), x, part.dtype, "predict", "x")
+        y = self.forward(part).copy()
+        if not kernels.few_finite(y.ravel()):
+            raise self._not_finite(y, x, 0, "predict")
+        return y
 
     def predict(self, x: Any, progress: bool = True) -> Array:
         """Return for each row the label (n,) if the network has learnt classes, else its outputs (n, n_out).
@@ -290,6 +320,12 @@ class Network:
         described = self.metrics, self.extra, self.inputs
         return _rebuild, (self._arguments(), *self.snapshot(), self.rng, *described, type(self))
 
+    if not TYPE_CHECKING:  # to a type checker, a network would have every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what takes the place of an attribute that models of other libraries have."""
+            raise AttributeError(missing_method(name, dir(type(self))))
+
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
 
@@ -315,6 +351,17 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics, network.extra, network.inputs = metrics, extra, inputs
     return network
+
+
+def _cast(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Return x as another dtype, contiguous; what is beyond it becomes infinite, for the caller to find."""
+    if len(x) <= _FEW:
+        try:
+            return x.astype(dtype, "C")
+        except (RuntimeWarning, FloatingPointError):  # where warnings are errors
+            pass
+    with np.errstate(over="ignore"):  # takes longer than the cast of few rows
+        return x.astype(dtype, "C")
 
 
 def _plan(layers: Sequence[Layer], arena: Arena) -> Array | None:

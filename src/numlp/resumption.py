@@ -90,6 +90,7 @@ class Resumable:
             "epoch": run.epoch,
             "step": run.step,
             "totals": run.totals,
+            "first_loss": run.first_loss,
             "seconds": time.perf_counter() - run.started,
             "stopped": run.stop,  # by a callback, which must not be asked again
             "finished": finished,
@@ -146,6 +147,7 @@ class Resumable:
             for partner, saved in zip(self._partners, state["callbacks"], strict=True):
                 partner.restore(saved)
             run.totals = tuple(state["totals"])
+            run.first_loss = float(state.get("first_loss", 0.0))  # later than the others
             run.add(0.0, 0.0, 0.0, 0.0)
             run.started = time.perf_counter() - state["seconds"]
             if run.is_within_epoch and run.step:  # else the epoch's batches, and all of LBFGS, are still to come

@@ -51,6 +51,7 @@ class Run:
     step: int = 0
     loss: float = 0.0
     accuracy: float | None = None
+    first_loss: float = 0.0  # of the first step
     stop: bool = False
     resumed_from: Path | None = None
     signum: int | None = None  # the signal that asks for an end
@@ -92,5 +93,7 @@ class Run:
     def end_step(self) -> None:
         """Count a step. A signal that comes later waits for the next one, so that every listener sees the same."""
         self.step += 1
+        if self.step == 1:
+            self.first_loss = self.loss
         if self.signum is not None:
             self.history.interrupted = True

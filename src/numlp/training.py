@@ -4,30 +4,23 @@ import math
 import os
 import signal
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.arguments import check_batch_norm, check_callbacks, check_data, check_outputs, check_part, refuse_others
 from numlp.callbacks import Callback, ProgressBar
 from numlp.checkpointer import in_order, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
 from numlp.data.inputs import Inputs, describe_inputs
-from numlp.divergence import diverged, ended_finite
+from numlp.divergence import diverged, ended_finite, exploded, has_exploded, unusable
 from numlp.epoch_lines import printer
-from numlp.errors import (
-    ArgumentError,
-    DTypeError,
-    check_count,
-    check_finite,
-    check_matrix,
-    check_same_length,
-    check_weight,
-)
+from numlp.errors import ArgumentError, OutputError, check_count
+from numlp.guess import is_time_to_judge, warn_of_guess
 from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
 from numlp.network import Network
 from numlp.optimizers import LBFGS, Adam, Optimizer
@@ -42,7 +35,7 @@ Data = tuple[Any, Any] | tuple[Any, Any, Any]
 def fit(
     network: Network,
     train: Data,
-    *,
+    *others: Never,
     validation: Data | None = None,
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
@@ -55,6 +48,7 @@ def fit(
     verbose: bool | int | None = None,
     n_threads: int | None = None,
     deterministic: bool = False,
+    **unknown: Never,
 ) -> History:
     """Train a network, in place: for each mini-batch, dL/dparams by backward, then one optimizer step.
 
@@ -113,22 +107,24 @@ def fit(
     >>> history["accuracy"][-1] > 0.95
     True
     """
+    refuse_others(others, unknown, "fit")
     epochs = check_count(epochs, "fit", "epochs")
     batch_size = None if batch_size is None else check_count(batch_size, "fit", "batch_size")
     n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
-    loss = _check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
-    optimizer = _check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
-    listeners = [_check_part(callback, Callback, "callbacks") for callback in callbacks]
-    listeners, writer = in_order(listeners + printer(verbose, progress))
-    data = {"train": _check_data(network, loss, train, "fit", warn=True)}
+    loss = check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
+    optimizer = check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
+    listeners, writer = in_order(check_callbacks(callbacks) + printer(verbose, progress))
+    data = {"train": check_data(network, loss, train, "fit", warn=True)}
     if validation is not None:
-        data["validation"] = _check_data(network, loss, validation, "fit: validation")
+        data["validation"] = check_data(network, loss, validation, "fit: validation")
     batches = _batches(network, optimizer, *data["train"], batch_size, augment)
+    check_batch_norm(network, len(data["train"][0]), batches.batch_size)
+    check_outputs(network, loss, data["train"][0], "fit")
     epochs = optimizer.max_steps if isinstance(optimizer, LBFGS) else epochs
     run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
     sensible = network.sensible_threads(batches.batch_size)
-    others = {"loss": loss, "augment": augment, **data}
-    restore = resumption(run, batches, listeners, writer, resume, others, "any" if deterministic else n_threads or sensible)
+    parts = {"loss": loss, "augment": augment, **data}
+    restore = resumption(run, batches, listeners, writer, resume, parts, "any" if deterministic else n_threads or sensible)
     notify = _teller(run, listeners)
     notify("on_fit_begin")
     optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
@@ -143,7 +139,7 @@ def fit(
         progress_bar(epochs * len(batches), "training", progress, bar_format=ProgressBar.format, initial=run.step) as bar,
     ):
         notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
-        _train(run, batches, loss, notify, validation)
+        _train(run, batches, loss, notify, validation, data["train"], not any(each.diagnoses for each in listeners))
     notify("on_fit_end")
     if not network.is_finite():
         raise diverged(run)
@@ -168,7 +164,7 @@ def _teller(run: Run, listeners: Sequence[Callback]) -> Callable[[str], bool]:
 
 def _described_inputs(network: Network, x: Array) -> Inputs:
     """Return which numbers the network is trained on: bytes that it divides itself count as [0, 1]."""
-    return describe_inputs(x, 1 if network.batch_dtype(x) == network.dtype else 255)
+    return describe_inputs(x, 255 if network.batch_dtype(x).kind == "u" else 1)
 
 
 def _monitors(loss: Loss, validation: Data | None) -> tuple[str, ...]:
@@ -191,7 +187,7 @@ def _batches(
     Errors  ShapeError, DTypeError, ArgumentError.
     """
     if augment is not None:
-        _check_part(augment, Augmentation, "augment").check(x[:1].astype(network.batch_dtype(x)), "fit")
+        check_part(augment, Augmentation, "augment").check(x[:1].astype(network.batch_dtype(x)), "fit")
     batches = Batches(x, y, batch_size, network.rng, network.batch_dtype(x), weight, augment)
     if isinstance(optimizer, LBFGS):
         if augment is not None:
@@ -203,14 +199,29 @@ def _batches(
     return batches
 
 
-def _train(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], bool], validation: Data | None) -> None:
-    """Train until the last epoch, or until something has stopped it."""
+def _train(
+    run: Run,
+    batches: Batches,
+    loss: Loss,
+    notify: Callable[[str], bool],
+    validation: Data | None,
+    rows: tuple[Array, Array, Array | None],
+    warn: bool,
+) -> None:
+    """Train until the last epoch, or until something has stopped it; `warn` if it learns nothing from the rows."""
     if isinstance(run.optimizer, LBFGS):
         _minimize(run, *next(iter(batches)), loss, notify, validation)
         return
+    _, y, weight = rows
+    warn = warn and run.resumed_from is None
     while run.goes_on:
         _train_epoch(run, batches, loss, notify, validation)
+        if has_exploded(run, loss, y, weight):
+            raise exploded(run)
         _end_epoch(run, notify)
+        if warn and is_time_to_judge(run):
+            warn = False
+            warn_of_guess(run, loss, y, weight)
 
 
 def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], bool], validation: Data | None) -> None:
@@ -256,7 +267,10 @@ def _record(run: Run, notify: Callable[[str], bool], validation: Data | None) ->
     if run.accuracy is not None:
         record["accuracy"] = run.accuracy
     if validation is not None:
-        figures = evaluate(run.network, validation, progress=False)
+        try:
+            figures = evaluate(run.network, validation, progress=False)
+        except OutputError as error:
+            raise unusable(run, error) from error
         record |= {f"validation_{name}": figure for name, figure in figures.items()}
     seconds = time.perf_counter() - run.started
     run.history.records.append(record | {"learning_rate": run.optimizer.rate, "seconds": seconds})
@@ -309,7 +323,7 @@ def _minimize(
     run.epoch = len(run.history)
 
 
-def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str, float]:
+def evaluate(network: Network, data: Data, *others: Never, progress: bool = True, **unknown: Never) -> dict[str, float]:
     """Return the loss on `data`, and for a classification loss the accuracy, in inference mode.
 
     `loss` is the function training minimises, the network's `l2` penalty included.
@@ -333,15 +347,18 @@ def evaluate(network: Network, data: Data, *, progress: bool = True) -> dict[str
     >>> sorted(nl.evaluate(network, data.test))
     ['accuracy', 'loss']
     """
+    refuse_others(others, unknown, "evaluate")
     loss = network.loss
     if loss is None:
         raise ArgumentError(
             "evaluate: network must have a loss, got none; fit it first, or pass loss=SoftmaxCrossEntropy() to Network"
         )
-    x, y, weight = _check_data(network, loss, data, "evaluate", finite=False)  # chunk by chunk, each is looked at
+    x, y, weight = check_data(network, loss, data, "evaluate", finite=False)  # chunk by chunk, each is looked at
     total, right, mass = 0.0, 0.0, 0.0
     with kernels.threads(network.sensible_threads(len(x))), progress_bar(len(x), "evaluating", progress, unit="row") as bar:
         for rows, outputs in network.chunks(x, where="evaluate"):
+            if not rows.start:
+                loss.check_outputs(outputs, "evaluate")
             own = None if weight is None else weight[rows]
             value, _ = loss(outputs, y[rows], own)
             total, mass = total + value * loss.total_weight, mass + loss.total_weight
@@ -360,38 +377,3 @@ def _hits(loss: Loss, y: Array, target: Array, weight: Array | None) -> float:
 def _mass(rows: Array, weight: Array | None) -> float:
     """Return the sum of the weights, or the number of rows."""
     return float(len(rows) if weight is None else weight.sum())
-
-
-def _check_part(part: Any, kind: type[Any], name: str) -> Any:
-    """Return `part` if it is an instance of `kind`, with a hint for a class that was not called."""
-    if not isinstance(part, kind):
-        hint = f"; call it: {part.__name__}()" if isinstance(part, type) else ""
-        raise DTypeError(f"fit: {name} must be of type {kind.__name__}, got {part!r}{hint}")
-    return part
-
-
-def _check_data(
-    network: Network, loss: Loss, data: Any, where: str, *, finite: bool = True, warn: bool = False
-) -> tuple[Array, Array, Array | None]:
-    """Return (x, y, weight or None) checked against network and loss; warn about a range no network learns well from."""
-    try:
-        x, y, *rest = data
-        (weight,) = rest or (None,)
-    except (TypeError, ValueError):
-        raise DTypeError(f"{where}: data must be a pair (x, y), or (x, y, weight), got {type(data).__name__}") from None
-    x, y = check_matrix(x, where, "x", network.n_in), np.asarray(y)
-    check_same_length(x, y, where)
-    low, high = check_finite(x, where, "x") if finite else (0.0, 0.0)
-    network.layers[0].check(x, where)
-    y = loss.prepare(y, network.n_out, network.dtype, where)
-    weight = None if weight is None else check_weight(weight, len(x), where)
-    # Pixels takes bytes and divides them itself
-    scaled_inside = network.layers[0].takes_any_scale or network.batch_dtype(x) != network.dtype
-    if warn and not scaled_inside and max(-low, high) > 100:
-        warnings.warn(
-            f"{where}: x ranges from {low:g} to {high:g}, and a network learns best from inputs near [-1, 1]; for pixels "
-            f"divide by 255, load with normalize=True, or put Pixels({network.n_in}) first and pass uint8",
-            UserWarning,
-            stacklevel=3,
-        )
-    return x, y, weight

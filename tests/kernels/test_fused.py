@@ -249,6 +249,7 @@ CASES: dict[str, Make] = {
     "distort": distort,
     "dropout": dropout,
     "dropout_backward": one("dy", lambda a, n, o: {"dy": a(n, o), "mask": a(n, o)}),
+    "few_finite": one("", lambda a, n, o: {"values": a(n * o)}),
     "gather": gather,
     "hits": hits,
     "interpolate": interpolate,

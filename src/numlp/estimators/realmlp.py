@@ -139,6 +139,8 @@ class Recipe(Callback):
     Source  Huang, Li, Pleiss, Liu, Hopcroft, Weinberger 2017 (snapshot ensembles).
     """
 
+    diagnoses = True  # the estimator's scores tell
+
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
         self._sign = sign_of(monitor)

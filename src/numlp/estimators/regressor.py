@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
 from numlp.callbacks import Callback
-from numlp.errors import ArgumentError
+from numlp.errors import ArgumentError, OutputError
 from numlp.estimators import settings
 from numlp.estimators.mlp import MultilayerPerceptron, takes_steps
 from numlp.losses import GaussianNLL, Loss, Pinball, Poisson, SquaredError
@@ -116,7 +116,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         After `Poisson`, `Gamma` and `Tweedie` it is the mean exp(output); after `GaussianNLL` the mean; after `Pinball` the
         quantile that is nearest to the median.
         """
-        return self._numbers(self._outputs(X))
+        return self._finite(self._numbers(self._outputs(X)), "predict")
 
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] | None = None) -> Array:
         """Return quantiles of each row (n, n_quantiles), none smaller than the one before.
@@ -135,7 +135,18 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
             raise ArgumentError(f"{where}: loss must be Pinball, or GaussianNLL of one number, got {type(loss).__name__}")
         normal = NormalDist()
         z = np.array([normal.inv_cdf(tau) for tau in sorted(quantiles or (0.1, 0.5, 0.9))], outputs.dtype)
-        return outputs[:, :1] + np.exp(outputs[:, 1:] / 2) * z
+        with np.errstate(over="ignore"):
+            return self._finite(outputs[:, :1] + np.exp(outputs[:, 1:] / 2) * z, "predict_quantiles")
+
+    def _finite(self, predictions: Array, method: str) -> Array:
+        """Return the predictions, or raise OutputError if one is beyond the numbers there are."""
+        rows = np.flatnonzero(~np.isfinite(predictions).reshape(len(predictions), -1).all(axis=1))
+        if len(rows):
+            raise OutputError(
+                f"MLPRegressor.{method}: predictions must be finite numbers, got {predictions[rows[0]]} in row "
+                f"{rows[0]} of X; scale X"
+            )
+        return predictions
 
     def _numbers(self, outputs: Array) -> Array:
         """Return predictions from the outputs of the network."""
@@ -146,7 +157,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         elif isinstance(loss, GaussianNLL):
             outputs = outputs[:, : self.n_outputs_]
         if self.out_activation_ == "exp":
-            outputs = np.exp(outputs)
+            with np.errstate(over="ignore"):
+                outputs = np.exp(outputs)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _encode(self, y: Array) -> Array:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from numlp.callbacks import Callback
+from numlp.divergence import unusable
+from numlp.errors import OutputError
 from numlp.estimators.objective import Objective
 from numlp.losses import Loss
 from numlp.optimizers import LBFGS, SGD
@@ -79,7 +81,10 @@ class Validation(Callback):
     def on_epoch(self, run: Run) -> None:
         """Measure, and keep the best weights."""
         estimator = self._estimator
-        y = run.network.outputs(self._x, progress=False)
+        try:
+            y = run.network.outputs(self._x, progress=False)
+        except OutputError as error:
+            raise unusable(run, error) from error
         loss, _ = self._loss(y, self._target, self._weight)
         score = float(self._score(y, loss))
         run.history.records[-1] |= {"validation_loss": loss, "validation_score": score}

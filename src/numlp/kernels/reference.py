@@ -69,7 +69,7 @@ def affine_backward(
 
 
 def mlp(x: Array, params: Array, plan: Array, scratch: Array, out: Array) -> bool:
-    """y_0 = x; y_l = max(y_(l-1) W_l + b_l, 0), or without the max; out = y_L. Unless x is not finite: then only False.
+    """y_0 = x; y_l = max(y_(l-1) W_l + b_l, 0), or without the max; out = y_L. Returns whether x and out are finite.
 
     A row of `plan`: where W and b begin in `params`, I, O, whether to rectify. `scratch`: 4 (I + 16) numbers, I the largest.
     """
@@ -79,7 +79,7 @@ def mlp(x: Array, params: Array, plan: Array, scratch: Array, out: Array) -> boo
         x = x @ params[W : W + i * o].reshape(i, o) + params[b : b + o]
         x = np.maximum(x, 0) if rectify else x
     out[...] = x
-    return True
+    return all_finite(out.reshape(-1))
 
 
 # Activations: y = f(z); backward takes dy and the *output* y, and gives dz = dy * f'(z).
@@ -301,3 +301,8 @@ def sum_of_squares(values: Array) -> float:
 def all_finite(values: Array) -> bool:
     """f = all_i [|x_i| < inf]: whether no number of a flat array is NaN or infinite."""
     return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())  # the first needs no array
+
+
+def few_finite(values: Array) -> bool:
+    """Whether all of so few numbers are finite that the call takes most of the time."""
+    return all_finite(values)

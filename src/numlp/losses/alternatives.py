@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ArgumentError, ShapeError, check_labels, check_number
-from numlp.losses.classification import ClassificationLoss, row_blocks, softmax
+from numlp.errors import ArgumentError, ShapeError, as_array, check_labels, check_number
+from numlp.losses.classification import ClassificationLoss, check_distributions, row_blocks, softmax
 
 Array = NDArray[Any]
 
@@ -93,6 +93,12 @@ class KLDivergence(ClassificationLoss):
         """Return logarithms and distributions."""
         return rng.uniform(-2, 0, size=(5, 4)), rng.dirichlet(np.ones(4), size=5)
 
+    def check_outputs(self, y: Array, where: str) -> None:
+        """Raise ArgumentError unless exp(y) has rows that are distributions."""
+        with np.errstate(over="ignore", under="ignore"):
+            p = np.exp(y)
+        check_distributions(p, y, where, "log-probabilities", f"Activation({y.shape[1]}, 'log_softmax')")
+
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         q = self._distribution(y, target)
         for rows in row_blocks(y):
@@ -137,9 +143,10 @@ class Hinge(ClassificationLoss):
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return labels as intp."""
-        target = np.asarray(target)
+        target = as_array(target, where, "y")
         if target.ndim != 1:
-            raise ShapeError(f"{where}: y must be labels of shape (n,), got {target.shape}")
+            hint = "; use y.ravel()" if target.shape[1:] == (1,) else ""
+            raise ShapeError(f"{where}: y must be labels of shape (n,), got {target.shape}{hint}")
         return super().prepare(target, n_outputs, dtype, where)
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:

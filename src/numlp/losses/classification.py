@@ -12,6 +12,7 @@ from numlp.errors import (
     ArgumentError,
     DTypeError,
     ShapeError,
+    as_array,
     check_finite,
     check_labels,
     check_number,
@@ -21,6 +22,7 @@ from numlp.metrics import hits
 
 Array = NDArray[Any]
 
+_SUM_ERROR = 0.01  # of the probabilities of a row
 _BLOCK = 1_024  # numbers: a dozen temporaries of this size are still small and in the first-level cache
 
 
@@ -67,6 +69,9 @@ class Loss:
         Errors  ShapeError, DTypeError, ArgumentError, naming the first row that does not fit.
         """
         raise NotImplementedError
+
+    def check_outputs(self, y: Array, where: str) -> None:
+        """Raise ArgumentError if outputs must not be like y (n, C): asked about a few rows, not about each batch."""
 
     def example(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return outputs and a target that belong to this loss, float64, for `check_gradients`."""
@@ -124,6 +129,19 @@ def check_one_each(values: Sequence[float] | None, n_outputs: int, where: str, n
         raise ShapeError(f"{where}: {name} must have {n_outputs} numbers, one for each output, got {len(values)}")
 
 
+def check_distributions(p: Array, y: Array, where: str, kind: str, last: str) -> None:
+    """Raise ArgumentError unless each row of p, made of the outputs y, is a distribution: at least 0, with sum 1."""
+    sums = p.sum(axis=1, dtype=np.float64)
+    wrong = np.flatnonzero((p.min(axis=1) < 0) | (np.abs(sums - 1) > _SUM_ERROR))
+    if len(wrong):
+        i = wrong[0]
+        low, high = y[i].min(), y[i].max()
+        raise ArgumentError(
+            f"{where}: outputs must be {kind} for this loss, got {low:.3g} to {high:.3g} in row {i}, whose "
+            f"probabilities sum to {sums[i]:.3g}; put {last} last, or use SoftmaxCrossEntropy()"
+        )
+
+
 class ClassificationLoss(Loss):
     """A loss whose target is a class: integer labels (N,), or a distribution over the classes (N, C)."""
 
@@ -159,13 +177,14 @@ class ClassificationLoss(Loss):
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return labels as intp, or a one-hot or soft target as `dtype`; each row of the latter must sum to one."""
-        target = np.asarray(target)
+        target = as_array(target, where, "y")
         if target.ndim == 1:
-            check_labels(target, n_outputs, where, "y")
+            check_labels(target, n_outputs, where, "y", of_outputs=True)
             return target.astype(np.intp)
         if target.ndim != 2 or target.shape[1] != n_outputs:
             raise ShapeError(
                 f"{where}: y must be labels of shape (n,) or a distribution of shape (n, {n_outputs}), got {target.shape}"
+                + ("; for labels use y.ravel()" if target.shape[1:] == (1,) else "")
             )
         check_real(target, where, "y")
         check_finite(target, where, "y")
@@ -286,6 +305,10 @@ class CrossEntropy(ClassificationLoss):
     >>> round(value, 4), dp.tolist()
     (0.6931, [[-2.0, -0.0]])
     """
+
+    def check_outputs(self, y: Array, where: str) -> None:
+        """Raise ArgumentError unless the rows of y are distributions."""
+        check_distributions(y, y, where, "probabilities", f"Softmax({y.shape[1]})")
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         kernels.cross_entropy(y, self._distribution(y, target), losses, dy)

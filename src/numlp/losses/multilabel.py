@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix
+from numlp.errors import ArgumentError, DTypeError, ShapeError, as_array, check_finite, check_matrix
 from numlp.losses.classification import ClassificationLoss, as_column, check_numbers, check_one_each, row_blocks
 from numlp.metrics import hits
 
@@ -56,7 +56,7 @@ class SigmoidCrossEntropy(ClassificationLoss):
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return the target as `dtype`, of shape (N, C)."""
         check_one_each(self.positive_weights, n_outputs, where, "positive_weights")
-        target = as_column(np.asarray(target), n_outputs)
+        target = as_column(as_array(target, where, "y"), n_outputs)
         if target.ndim == 1 and target.dtype.kind in "iub":
             raise ShapeError(
                 f"{where}: y must have shape (n, {n_outputs}), a 0 or 1 for each output, got {target.shape}; "

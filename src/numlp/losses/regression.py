@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_matrix, check_number
+from numlp.errors import (
+    ArgumentError,
+    DTypeError,
+    ShapeError,
+    as_array,
+    check_finite,
+    check_matrix,
+    check_number,
+    check_within,
+)
 from numlp.losses.classification import Loss, as_column, row_blocks
 
 Array = NDArray[Any]
@@ -21,14 +30,19 @@ class RegressionLoss(Loss):
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return the target as `dtype`, of shape (N, C)."""
-        target = as_column(np.asarray(target), n_outputs)
+        target = as_column(as_array(target, where, "y"), n_outputs)
         if target.ndim == 1 and target.dtype.kind in "iub":
             raise ShapeError(
                 f"{where}: y must have shape (n, {n_outputs}), got {target.shape} integers; "
                 "labels want a classification loss, such as SoftmaxCrossEntropy()"
             )
+        if target.ndim == 1:
+            raise ShapeError(
+                f"{where}: y must have shape (n, {n_outputs}), got {target.shape}; give y as many columns, or build the "
+                "network for one number a row"
+            )
         target = check_matrix(target, where, "y", n_outputs)
-        check_finite(target, where, "y")
+        check_within(*check_finite(target, where, "y"), target, dtype, where, "y")
         return target.astype(dtype)
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:

@@ -31,6 +31,11 @@ def _multiply_of_dtype(x, W, y, scratch):
 
 
 @kernel
+def few_finite(parts, values):
+    return times_zero(values) == 0
+
+
+@kernel
 def mlp(parts, x, params, plan, scratch, out):
     if times_zero(x.reshape(-1)) != 0:
         return False
@@ -46,4 +51,4 @@ def mlp(parts, x, params, plan, scratch, out):
                 if rectify and z[j] < 0:
                     z[j] = 0
             y = z
-    return True
+    return times_zero(out.reshape(-1)) == 0
