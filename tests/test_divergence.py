@@ -144,7 +144,7 @@ TEXT = re.compile(
     r"fit: ((?P<what>loss|gradient|parameters) must stay finite, got (nan|inf|-inf|NaN or infinite ones|\d\S*) "
     r"at epoch (?P<epoch>\d+), step (?P<step>\d+), first not finite in (the loss|layer \d \w+\(.+\)), "
     r"learning rate \S+, last gradient norm \S+"
-    r"|loss must stay below 1e\+06 times that of the first step, \S+, got \S+ in epoch \d+, learning rate \S+)"
+    r"|loss must stay below 1e\+09 times that of the first step, \S+, got \S+ in epoch \d+, learning rate \S+)"
     r"; the network is as it was after epoch (?P<good>\d+); "
     r"try (a learning rate of \S+ or clip_norm=1 in the optimizer or )?inputs near \[-1, 1\]"
 )

@@ -16,7 +16,7 @@ from numlp.run import Run
 
 Array = NDArray[Any]
 
-EXPLODED = 1e6  # times the loss of the first step
+EXPLODED = 1e9  # times the loss of the first step
 _ROWS = 1024  # whose loss is computed at once
 
 
@@ -53,7 +53,7 @@ def diverged(run: Run, value: float = 0.0, x: Array | None = None) -> Divergence
 def has_exploded(run: Run, loss: Loss, y: Array, weight: Array | None) -> bool:
     """Whether the loss of the epoch is out of all proportion: equation (1), y and weight being those of all training rows.
 
-        L > 1e6 max(1, |L_1|, |L_0|)                                     (1)
+        L > 1e9 max(1, |L_1|, |L_0|)                                     (1)
 
     with L_1 the loss of the first step and L_0 that of outputs that are all 0, which is large where the targets are.
     """

@@ -6,47 +6,72 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.findings import GUESSING, loss_of_guess, weight_of_classes
+from numlp.findings import FEW_ROWS, GUESSING, loss_of_guess, weight_of_classes
 from numlp.losses import ClassificationLoss, Loss, SquaredError
 from numlp.run import Run
 
 Array = NDArray[Any]
 
-_EPOCHS, _STEPS = 2, 20  # after which a training that learns has left the guess behind
+_EPOCHS, _STEPS = 2, 20  # after which a training that learns has left the guess behind, or is on its way
+_FALL = 0.02  # of the loss in an epoch, and
+_BETTER = 0.05  # of the rows right beyond those of the largest class: then it is on its way
 
 
-def is_time_to_judge(run: Run) -> bool:
-    """Whether an epoch has ended after which training should be better than a guess: not while a schedule still warms up."""
-    if run.epoch < _EPOCHS or run.step < _STEPS:
-        return False
-    rates = run.history["learning_rate"]
-    return rates[-1] <= rates[-2]
+class GuessWatch:
+    """Warns once, at the first epoch where that can be told, of a training whose loss is that of a guess.
 
+    That is the second epoch, or later: not before 20 steps, nor while a schedule warms up, nor while the loss falls by 2 %
+    in an epoch and, of classes, 5 % more of the rows are right than the largest class has. Nothing is said of fewer than 50
+    rows, nor where no formula has the loss of a guess.
 
-def warn_of_guess(run: Run, loss: Loss, y: Array, weight: Array | None) -> None:
-    """Warn if neither the training nor the validation loss is below that of a guess, where a formula has it."""
-    guess, record = _guess(loss, y, weight, run.network.n_out), run.history.records[-1]
-    now = min(record["loss"], record.get("validation_loss", np.inf)) - run.network.penalty()
-    if guess is None or guess <= 0 or now < GUESSING * guess:
-        return
-    warnings.warn(
-        f"fit: loss after {run.epoch} epochs should be below that of a guess that knows no x, {guess:.3g}, is {now:.3g}; "
-        "fit(..., callbacks=[Doctor()]), or numlp train --diagnose, tells why",
-        UserWarning,
-        stacklevel=4,
-    )
+    Parameters
+    ----------
+    loss
+        Of the training.
+    y, weight
+        All targets as `prepare` gives them, and the weights of the rows, or None.
+    """
 
+    def __init__(self, loss: Loss, y: Array, weight: Array | None) -> None:
+        self._loss, self._y, self._weight = loss, y, weight
+        self._done = len(y) < FEW_ROWS
 
-def _guess(loss: Loss, y: Array, weight: Array | None, n_outputs: int) -> float | None:
-    """Return the loss of the best constant output for all targets, as `prepare` gives them; None without a formula."""
-    if isinstance(loss, SquaredError):
-        mean = np.average(y, axis=0, weights=weight)
-        return 0.5 * float(np.average((y - mean) ** 2, axis=0, weights=weight).sum())
-    if not isinstance(loss, ClassificationLoss):
-        return None
-    each = np.ones(len(y)) if weight is None else weight
-    class_weights = getattr(loss, "class_weights", None)
-    if class_weights is not None:
-        each = each * (np.asarray(class_weights)[y] if y.ndim == 1 else y @ np.asarray(class_weights))
-    counts = weight_of_classes(loss, y, each, n_outputs)
-    return None if counts is None else loss_of_guess(loss, {"classes": counts})
+    def look(self, run: Run) -> None:
+        """Look at the last epoch, as long as nothing is known."""
+        if self._done or run.epoch < _EPOCHS or run.step < _STEPS:
+            return
+        record, before = run.history.records[-1], run.history.records[-2]
+        if record["learning_rate"] > before["learning_rate"]:
+            return
+        guess, most = self._guess(run.network.n_out)
+        loss = min(record["loss"], record.get("validation_loss", np.inf)) - run.network.penalty()
+        accuracy = max(record.get("accuracy", 1.0), record.get("validation_accuracy", 0.0))
+        is_guess = guess is not None and 0 < GUESSING * guess <= loss
+        if is_guess and record["loss"] < (1 - _FALL) * before["loss"] and accuracy > most + _BETTER:
+            return
+        self._done = True
+        if is_guess:
+            warnings.warn(
+                f"fit: loss after {run.epoch} epochs should be below that of a guess that knows no x, {guess:.3g}, is "
+                f"{loss:.3g}; fit(..., callbacks=[Doctor()]), or numlp train --diagnose, tells why",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _guess(self, n_outputs: int) -> tuple[float | None, float]:
+        """Return the loss of the best constant output, if a formula has it, and the share of the largest class, if any."""
+        loss, y, weight = self._loss, self._y, self._weight
+        if isinstance(loss, SquaredError):
+            mean = np.average(y, axis=0, weights=weight)
+            return 0.5 * float(np.average((y - mean) ** 2, axis=0, weights=weight).sum()), 0.0
+        if not isinstance(loss, ClassificationLoss):
+            return None, 0.0
+        each = np.ones(len(y)) if weight is None else weight
+        share = weight_of_classes(loss, y, each, n_outputs)
+        class_weights = getattr(loss, "class_weights", None)
+        if class_weights is not None:
+            each = each * (np.asarray(class_weights)[y] if y.ndim == 1 else y @ np.asarray(class_weights))
+        counts = weight_of_classes(loss, y, each, n_outputs)
+        if counts is None or share is None:
+            return None, 0.0
+        return loss_of_guess(loss, {"classes": counts}), float(share.max() / share.sum())

@@ -20,7 +20,7 @@ from numlp.data.inputs import Inputs, describe_inputs
 from numlp.divergence import diverged, ended_finite, exploded, has_exploded, unusable
 from numlp.epoch_lines import printer
 from numlp.errors import ArgumentError, OutputError, check_count
-from numlp.guess import is_time_to_judge, warn_of_guess
+from numlp.guess import GuessWatch
 from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
 from numlp.network import Network
 from numlp.optimizers import LBFGS, Adam, Optimizer
@@ -213,15 +213,14 @@ def _train(
         _minimize(run, *next(iter(batches)), loss, notify, validation)
         return
     _, y, weight = rows
-    warn = warn and run.resumed_from is None
+    watch = GuessWatch(loss, y, weight) if warn and run.resumed_from is None else None
     while run.goes_on:
         _train_epoch(run, batches, loss, notify, validation)
         if has_exploded(run, loss, y, weight):
             raise exploded(run)
         _end_epoch(run, notify)
-        if warn and is_time_to_judge(run):
-            warn = False
-            warn_of_guess(run, loss, y, weight)
+        if watch is not None:
+            watch.look(run)
 
 
 def _train_epoch(run: Run, batches: Batches, loss: Loss, notify: Callable[[str], bool], validation: Data | None) -> None:
