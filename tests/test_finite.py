@@ -120,7 +120,9 @@ SPARSE = pytest.importorskip("scipy.sparse").csr_matrix
 NO_ARRAYS = {
     "masked": (lambda: masked((4, N_IN)), ArgumentError, r"x must hold no masked numbers, got 1, the first at x\[1, 1\]"),
     "ragged": (
-        lambda: [[1.0, 2, 3], [1.0, 2, 3], [1.0, 2], [1, 2, 3]], ShapeError, "equal length, got lengths 2, 3, .* in row 2",
+        lambda: [[1.0, 2, 3], [1.0, 2, 3], [1.0, 2], [1, 2, 3]],
+        ShapeError,
+        "equal length, got lengths 2, 3, .* in row 2",
     ),
     "sparse": (lambda: SPARSE(np.eye(4)[:, :3]), DTypeError, r"csr_matrix; make it dense: x.toarray\(\)"),
     "generator": (lambda: (row for row in np.zeros((4, 3))), DTypeError, r"generator; .* np.stack\(list\(x\)\)"),

@@ -105,7 +105,9 @@ def as_array(values: Any, where: str, name: str) -> NDArray[Any]:
     except Exception as error:  # of NumPy, or of the object's own __array__
         if isinstance(values, list | tuple):
             raise ShapeError(f"{where}: {name} must have rows of equal length, got {_lengths(values)}") from error
-        raise DTypeError(f"{where}: {name} must be an array or lists of numbers, got {type(values).__name__}: {error}") from error
+        raise DTypeError(
+            f"{where}: {name} must be an array or lists of numbers, got {type(values).__name__}: {error}"
+        ) from error
 
 
 def _lengths(rows: Sequence[Any]) -> str:

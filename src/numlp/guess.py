@@ -13,16 +13,14 @@ from numlp.run import Run
 Array = NDArray[Any]
 
 _EPOCHS, _STEPS = 2, 20  # after which a training that learns has left the guess behind, or is on its way
-_FALL = 0.02  # of the loss in an epoch, and
-_BETTER = 0.05  # of the rows right beyond those of the largest class: then it is on its way
+_FALL, _NEAR = 0.02, 2.0  # a loss that falls by this share in an epoch, from this many guesses, is on its way
 
 
 class GuessWatch:
     """Warns once, at the first epoch where that can be told, of a training whose loss is that of a guess.
 
-    That is the second epoch, or later: not before 20 steps, nor while a schedule warms up, nor while the loss falls by 2 %
-    in an epoch and, of classes, 5 % more of the rows are right than the largest class has. Nothing is said of fewer than 50
-    rows, nor where no formula has the loss of a guess.
+    That is the second epoch, or later: not before 20 steps, nor while a schedule warms up, nor while a loss below two
+    guesses falls by 2 % in an epoch. Nothing is said of fewer than 50 rows, nor where no formula has the loss of a guess.
 
     Parameters
     ----------
@@ -43,14 +41,13 @@ class GuessWatch:
         record, before = run.history.records[-1], run.history.records[-2]
         if record["learning_rate"] > before["learning_rate"]:
             return
-        guess, most = self._guess(run.network.n_out)
+        guess = self._guess(run.network.n_out)
         loss = min(record["loss"], record.get("validation_loss", np.inf)) - run.network.penalty()
-        accuracy = max(record.get("accuracy", 1.0), record.get("validation_accuracy", 0.0))
-        is_guess = guess is not None and 0 < GUESSING * guess <= loss
-        if is_guess and record["loss"] < (1 - _FALL) * before["loss"] and accuracy > most + _BETTER:
+        self._done = guess is None or not 0 < GUESSING * guess <= loss
+        if guess is None or self._done:
             return
-        self._done = True
-        if is_guess:
+        self._done = loss > _NEAR * guess or record["loss"] > (1 - _FALL) * before["loss"]
+        if self._done:
             warnings.warn(
                 f"fit: loss after {run.epoch} epochs should be below that of a guess that knows no x, {guess:.3g}, is "
                 f"{loss:.3g}; fit(..., callbacks=[Doctor()]), or numlp train --diagnose, tells why",
@@ -58,20 +55,17 @@ class GuessWatch:
                 stacklevel=4,
             )
 
-    def _guess(self, n_outputs: int) -> tuple[float | None, float]:
-        """Return the loss of the best constant output, if a formula has it, and the share of the largest class, if any."""
+    def _guess(self, n_outputs: int) -> float | None:
+        """Return the loss of the best constant output, if a formula has it."""
         loss, y, weight = self._loss, self._y, self._weight
         if isinstance(loss, SquaredError):
             mean = np.average(y, axis=0, weights=weight)
-            return 0.5 * float(np.average((y - mean) ** 2, axis=0, weights=weight).sum()), 0.0
+            return 0.5 * float(np.average((y - mean) ** 2, axis=0, weights=weight).sum())
         if not isinstance(loss, ClassificationLoss):
-            return None, 0.0
+            return None
         each = np.ones(len(y)) if weight is None else weight
-        share = weight_of_classes(loss, y, each, n_outputs)
         class_weights = getattr(loss, "class_weights", None)
         if class_weights is not None:
             each = each * (np.asarray(class_weights)[y] if y.ndim == 1 else y @ np.asarray(class_weights))
         counts = weight_of_classes(loss, y, each, n_outputs)
-        if counts is None or share is None:
-            return None, 0.0
-        return loss_of_guess(loss, {"classes": counts}), float(share.max() / share.sum())
+        return None if counts is None else loss_of_guess(loss, {"classes": counts})

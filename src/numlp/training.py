@@ -113,7 +113,7 @@ def fit(
     n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
     loss = check_part(loss or network.loss or SoftmaxCrossEntropy(), Loss, "loss")
     optimizer = check_part(optimizer or Adam(1e-3), Optimizer, "optimizer")
-    listeners, writer = in_order(check_callbacks(callbacks) + printer(verbose, progress))
+    listeners, writer = in_order([*check_callbacks(callbacks), *printer(verbose, progress)])
     data = {"train": check_data(network, loss, train, "fit", warn=True)}
     if validation is not None:
         data["validation"] = check_data(network, loss, validation, "fit: validation")
