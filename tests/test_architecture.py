@@ -41,7 +41,7 @@ OUTSIDE = {
     "llvmlite": "numlp.kernels.fused",
     "safetensors": "numlp.checkpoint numlp.verification",
     "sklearn": "numlp.data.digits numlp.estimators",
-    "pyarrow": "numlp.data.cells numlp.data.frames numlp.data.text_columns numlp.data.number_texts",
+    "pyarrow": "numlp.data.arrow_columns numlp.data.frames numlp.data.text_columns numlp.data.number_texts",
     "scipy": "numlp.activations numlp.optimizers.lbfgs numlp.estimators",
     "pooch": "numlp.data",
     "requests": "numlp.data.download",

@@ -22,7 +22,7 @@ from numlp.cli.app import DATASETS, check_replaced, fail, print_confusion, speak
 from numlp.cli.table_report import FEW, Target, describe, listed, readings_of, say_table
 from numlp.data.cells import Labels, Table, cells, is_there
 from numlp.data.dates import Dates
-from numlp.data.frames import SUFFIXES, column_names, is_frame, read_frame
+from numlp.data.frames import SUFFIXES, column_names, index_names, is_frame, read_frame
 from numlp.data.number_texts import DECIMALS, THOUSANDS, Marks
 from numlp.data.splits import test_rows
 from numlp.data.text_columns import report_of
@@ -92,6 +92,8 @@ def train_table(
     columns = describe(Table(x, path), wishes.categorical, report)
     left_out = int((~found.there).sum())
     say_table(say, path, target, found, columns, left_out, report)
+    if index := index_names(path):
+        say(f"left out: {listed(index)}, the index of a pandas frame")
     classes = found.task == "classification"
     strata = np.unique(found.values, return_inverse=True)[1] if classes else np.zeros(len(found.values), int)
     test = test_rows(strata, wishes.test_fraction, np.random.default_rng(wishes.seed))
@@ -106,7 +108,7 @@ def train_table(
     if as_json:
         rows = {"train": int((~test).sum()), "test": int(test.sum()), "without_target": left_out}
         facts = {"dataset": path, "target": target, "task": found.task, "rows": rows, "columns": columns, "test": figures}
-        facts |= readings_of(target, report)
+        facts |= readings_of(target, report) | {"index": index}
         print(json.dumps({**facts, "seconds": seconds, "epochs": sum(map(len, model.histories_)), "model": str(out)}))
     else:
         if figures:
@@ -196,8 +198,11 @@ def _read_training(path: str, wishes: Wishes) -> tuple[Any, Target]:
     names = column_names(path)
     if wishes.target is None:
         raise ArgumentError(f"{path}: --target must name the column to predict, one of ({listed(names)}), got none")
+    index = index_names(path)
     for flag, given in (("--target", [wishes.target]), ("--categorical", wishes.categorical), ("--drop", wishes.drop)):
         for name in given:
+            if name in index and flag == "--drop":
+                continue  # it is left out anyway
             _check_name(name, names, path, flag)
     for flag, given in (("--categorical", wishes.categorical), ("--drop", wishes.drop)):
         if wishes.target in given:

@@ -1,20 +1,30 @@
 """Any table, from arrays or data frames, column by column: numbers, categories or dates, with gaps."""
 
 import hashlib
-from datetime import date, datetime
+import math
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp.data.arrow_columns import Coded, Integers, frame_columns, is_data_frame, objects, read_chunks
 from numlp.data.dates import Dates, days_of, texts_of
-from numlp.data.value_texts import GAP_WORDS, TRUTHS
-from numlp.errors import ArgumentError, DTypeError, MissingExtraError, ShapeError, printable
+from numlp.data.rows import matrix_of
+from numlp.data.value_texts import GAP_WORDS, TRUTHS, is_gap_word
+from numlp.errors import ArgumentError, DTypeError, ShapeError, printable
 
 Array = NDArray[Any]
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: a product with it spreads bits upwards
-_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_MOST_EXACT = 2.0**53 - 1  # beyond it float64 does not have all integers
+_COMPLEX, _SPANS = (complex, np.complexfloating), (timedelta, np.timedelta64)
+# what a cell cannot be: neither a number, nor text, nor a date
+_NO_CELLS = (*_COMPLEX, *_SPANS, bytes, bytearray, time, list, tuple, set, frozenset, dict, np.ndarray)
 
 
 class Labels(NamedTuple):
@@ -45,50 +55,48 @@ def kind_of(column: Column) -> str:
 class Table:
     """Any table, column by column: numbers (float64, NaN is a gap), Labels or Dates.
 
-    A data frame comes in through the Arrow interface (pandas, polars, pyarrow and others), which needs pyarrow; else `x` is
-    what NumPy makes a matrix of. Numbers are numbers, dates and times dates, text and truth values categories.
+    A data frame (pandas, polars, pyarrow and others) comes in through Arrow, which needs pyarrow; its index is no column.
+    Else `x` is an array, or rows, of which each cell keeps its type. Numbers are numbers, dates and times dates, text and
+    truth values categories. Of an array of text, which NumPy makes of rows of numbers and words, a column whose cells are
+    all numbers is one of numbers.
 
-    Errors  ShapeError if it has no rows and columns; MissingExtraError without pyarrow.
+    Errors  ShapeError if it has no rows and columns; DTypeError if it is no table; ArgumentError for masked cells;
+        MissingExtraError without pyarrow.
     """
 
     def __init__(self, x: Any, where: str) -> None:
         self._where, self._matrix = where, np.empty((0, 0))
-        self._frame: Any = None
+        self._frame: list[Any] | None = None
         self.names: list[str] | None = None
-        if hasattr(x, "__arrow_c_stream__"):
-            self._frame = _arrow(x)
-            self.names = [str(name) for name in self._frame.column_names]
-            self.shape = (self._frame.num_rows, self._frame.num_columns)
-        elif hasattr(x, "tocsr"):
-            raise DTypeError(f"{where}: x must be a table or a dense matrix, got a sparse one; use x.toarray()")
+        if is_data_frame(x):
+            columns = frame_columns(x, where)
+            self.names, self._frame = list(columns), list(columns.values())
+            self.shape = (_length(self._frame[0]) if self._frame else 0, len(self._frame))
         else:
-            self._matrix = np.asarray(x)
+            self._matrix = matrix_of(x, where)
             if self._matrix.ndim != 2:
                 raise ShapeError(f"{where}: x must have shape (n, columns), got {self._matrix.shape}")
             self.shape = self._matrix.shape
         if 0 in self.shape:
             raise ShapeError(f"{where}: x must have at least 1 row and 1 column, got {self.shape}")
-        if self.names is not None and len(set(self.names)) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise ArgumentError(f"{where}: x must have each column once, got {printable(twice)!r} twice")
 
     def column(self, i: int, kind: str | None = None) -> Column:
         """Return column i as a "number", a "category" or a "date"; None leaves it as it is.
 
         Errors  DTypeError, ArgumentError naming the column if it is not what it is to be.
         """
-        found = self._matrix_column(i) if self._frame is None else self._frame_column(i)
+        found = self._found(i, kind == "category")
         if isinstance(found, Labels):
             return found if kind in (None, "category") else self._read(found, i, kind)
-        there = is_there(found)
         if kind == "category":
-            different, codes = np.unique(np.where(there, cells(found), 0), return_inverse=True)
+            values, there = found if isinstance(found, Integers) else (_floats(found), is_there(found))
+            different, codes = np.unique(np.where(there, values, 0), return_inverse=True)
             levels = texts_of(different) if isinstance(found, Dates) else [_text(value) for value in different.tolist()]
             return Labels(np.where(there, codes, -1), levels)
-        own = kind_of(found)
-        if kind not in (None, own) and there.any():
+        own = "date" if isinstance(found, Dates) else "number"
+        floats = _rounded(found) if isinstance(found, Integers) else _floats(found)
+        if kind not in (None, own) and not np.isnan(floats).all():
             raise DTypeError(f"{self._where}: {self.name(i)} must hold {kind}s, as when it was fitted, got {own}s")
-        floats = _floats(found)
         if np.isinf(floats).any():
             row = int(np.argmax(np.isinf(floats)))
             raise ArgumentError(
@@ -113,49 +121,24 @@ class Table:
         """Return how a message names column i."""
         return f"column {i}" if self.names is None else f"column {printable(self.names[i], 60)!r}"
 
-    def _frame_column(self, i: int) -> Column:
-        import pyarrow as pa
-
-        chunks, is_a = self._frame.column(i), pa.types
-        coded = is_a.is_dictionary(chunks.type)
-        kind = chunks.type.value_type if coded else chunks.type
-        number = is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_decimal(kind)
-        text = is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind) or is_a.is_boolean(kind)
-        if is_a.is_null(kind):
-            return np.full(len(chunks), np.nan)
-        if (is_a.is_date(kind) or is_a.is_timestamp(kind)) and not coded:
-            return Dates(_days(chunks))
-        if not (number or text):
-            raise DTypeError(
-                f"{self._where}: {self.name(i)} must hold numbers, text or dates, got {kind}; drop or convert it"
-            )
-        if number and not coded:
-            return np.asarray(chunks.cast(pa.float64()).to_numpy(), np.float64)
-        known: dict[str, int] = {}
-        codes = []
-        for chunk in (chunks if coded else chunks.cast(pa.large_string()).dictionary_encode()).chunks:  # each its own levels
-            levels = chunk.dictionary.to_pylist()
-            place = [-1 if _is_gap(level) else known.setdefault(_text(level), len(known)) for level in levels]
-            codes.append(np.array([*place, -1])[chunk.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)])
-        return Labels(np.concatenate(codes), list(known))
-
-    def _matrix_column(self, i: int) -> Column:
-        column = self._matrix[:, i]
-        if column.dtype.kind in "fiu":
-            return column.astype(np.float64)
-        if column.dtype.kind in "cm":
-            raise DTypeError(
-                f"{self._where}: {self.name(i)} must hold numbers, text or dates, got {column.dtype}; drop or convert it"
-            )
-        known: dict[str, int] = {}
-        given = list(column)
-        if column.dtype.kind in "OM":
-            if all(_is_number(cell) or _is_gap(cell) for cell in given):
-                return np.array([np.nan if _is_gap(cell) else cell for cell in given], np.float64)
-            if all(isinstance(cell, date | np.datetime64) or _is_gap(cell) for cell in given):
-                return Dates(np.array([np.nan if _is_gap(cell) else days_of(cell) for cell in given]))
-        codes = [-1 if _is_gap(cell) else known.setdefault(_text(cell), len(known)) for cell in given]
-        return Labels(np.array(codes), list(known))
+    def _found(self, i: int, exact: bool) -> Column | Integers:
+        """Return column i as it is; text that reads as numbers stays text if it is to be `exact`."""
+        column = self._matrix[:, i] if self._frame is None else self._frame[i]
+        name = f"{self._where}: {self.name(i)}"
+        if isinstance(column, Coded):
+            return _labels([column])
+        if not isinstance(column, np.ndarray):
+            found = read_chunks(column, name)
+            return _labels(found) if isinstance(found, list) else found
+        if column.dtype.kind == "f":
+            return column.astype(np.float64, copy=False)
+        if column.dtype.kind in "iu":
+            return Integers(column, np.ones(len(column), bool))
+        if column.dtype.kind not in "bOMU":
+            raise DTypeError(f"{name} must hold numbers, text or dates, got {column.dtype}; drop or convert it")
+        if column.dtype.kind == "U" and not exact and (numbers := _text_numbers(column)) is not None:
+            return numbers
+        return _cells(list(column), name)
 
     def _read(self, labels: Labels, i: int, kind: str) -> Array | Dates:
         """Read text as numbers or dates: a column that had them when the model was fitted."""
@@ -178,22 +161,78 @@ class Table:
         return found if kind == "number" else Dates(found)
 
 
-def _arrow(x: Any) -> Any:
+def _length(column: Any) -> int:
+    return len(column.codes if isinstance(column, Coded) else column)
+
+
+def _rounded(integers: Integers) -> Array:
+    """Return integers as float64, with NaN for gaps."""
+    values, there = integers
+    floats = np.array([*map(_float, values)]) if values.dtype == object else values.astype(np.float64)
+    floats[~there] = np.nan
+    return floats
+
+
+def _float(value: Any) -> float:
     try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingExtraError(f"a data frame needs pyarrow: pip install 'numlp[table]' ({error})") from error
-    return pyarrow.table(x)
+        return float(value)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf if value > 0 else -math.inf
 
 
-def _days(chunks: Any) -> Array:
-    """Return the days since the start of 1970 for Arrow's dates or times, with NaN for gaps."""
-    import pyarrow as pa
+def _labels(parts: Sequence[Coded]) -> Labels:
+    """Return categories whose levels may differ from part to part."""
+    known: dict[str, int] = {}
+    codes = []
+    for part in parts:
+        place = [-1 if is_gap(level) else known.setdefault(_text(level), len(known)) for level in part.levels]
+        codes.append(np.array([*place, -1])[part.codes])
+    return Labels(np.concatenate([np.zeros(0, np.intp), *codes]), list(known))
 
-    kind = chunks.type
-    unit = 1 if pa.types.is_date32(kind) else _A_DAY["ms" if pa.types.is_date64(kind) else kind.unit]
-    counts = chunks.cast(pa.int32() if unit == 1 else pa.int64()).cast(pa.float64(), safe=False)  # in UTC
-    return np.asarray(counts.to_numpy(), np.float64) / unit
+
+def _cells(given: list[Any], name: str) -> Column | Integers:
+    """Return cells of any types: all numbers, all dates, or categories."""
+    kinds = set(map(type, given))
+    for kind in kinds:
+        if issubclass(kind, _NO_CELLS) or kind.__name__ == "Period":
+            row = next(n for n, cell in enumerate(given) if type(cell) is kind)
+            raise DTypeError(
+                f"{name} must hold numbers, text or dates, got {kind.__name__} at row {row}; drop or convert it"
+            )
+    if str in kinds and len(kinds) > 1:
+        given = _without_gap_words(given)
+    if all(_is_number(cell) or is_gap(cell) for cell in given):
+        values = np.array([np.nan if is_gap(cell) else _float(cell) for cell in given])
+        there = ~np.isnan(values)
+        if (np.abs(values) > _MOST_EXACT).any() and all(_is_whole(cell) for cell in compress(given, there)):
+            whole = objects(int(cell) if known else 0 for cell, known in zip(given, there, strict=True))
+            return Integers(whole, there)
+        return values
+    if all(isinstance(cell, date | np.datetime64) or is_gap(cell) for cell in given):
+        return Dates(np.array([np.nan if is_gap(cell) else days_of(cell) for cell in given]))
+    known: dict[str, int] = {}
+    codes = [-1 if is_gap(cell) else known.setdefault(_text(cell), len(known)) for cell in given]
+    return Labels(np.array(codes), list(known))
+
+
+def _without_gap_words(given: list[Any]) -> list[Any]:
+    """Return cells with None for words such as N/A, if the others are numbers or dates."""
+    if not all(is_gap_word(cell) for cell in given if isinstance(cell, str)):
+        return given
+    found = [None if isinstance(cell, str) else cell for cell in given]
+    values = [cell for cell in found if not is_gap(cell)]
+    dates_or_numbers = all(_is_number(cell) or isinstance(cell, date | np.datetime64) for cell in values)
+    return found if values and dates_or_numbers else given
+
+
+def _text_numbers(column: Array) -> Array | None:
+    """Return text as numbers with gaps for words such as N/A; None if some of it is neither, or all are gaps."""
+    levels, codes = np.unique(column, return_inverse=True)
+    try:
+        numbers = np.array([np.nan if is_gap_word(level) else _finite(level) for level in levels.tolist()])
+    except ValueError:
+        return None
+    return None if np.isnan(numbers).all() else numbers[codes]
 
 
 def _floats(column: Array | Dates) -> Array:
@@ -208,12 +247,17 @@ def _finite(text: str) -> float:
     return number
 
 
-def _is_gap(cell: Any) -> bool:
-    return cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")
+def is_gap(cell: Any) -> bool:
+    """Return True for None, NaN, and the gaps of pandas."""
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)
 
 
 def _is_number(cell: Any) -> bool:
-    return isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
+    return isinstance(cell, int | float | np.number | Decimal | Fraction) and not isinstance(cell, bool)
+
+
+def _is_whole(cell: Any) -> bool:
+    return isinstance(cell, int | np.integer) or (isinstance(cell, Decimal) and cell.as_tuple().exponent == 0)
 
 
 def _digest(text: str) -> int:

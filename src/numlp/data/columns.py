@@ -1,7 +1,7 @@
 """Tables of numbers, categories and dates, with gaps, as one matrix of float32: fitted once, for any table like that."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,8 +77,11 @@ class Columns:
         return [*own, self._gap_at[i]] if i in self._gap_at else list(own)
 
     @classmethod
-    def fit(cls, table: Table, rows: Array, categorical: Sequence[str | int] | None) -> "Columns":
-        """Fit to some rows of a table; `categorical` are names or indices of columns of numbers that are categories."""
+    def fit(cls, table: Table, rows: Array, categorical: Any) -> "Columns":
+        """Fit to some rows of a table; `categorical` are names or indices of columns that are categories, or a mask.
+
+        Errors  ArgumentError if `categorical` names no column.
+        """
         chosen = _chosen(table, categorical)
         parts = []
         for i in range(table.shape[1]):
@@ -215,17 +218,40 @@ def _is_part(part: Any) -> bool:
     return part["kind"] == "levels" and texts and len(rows) == n and width > 0 and all(numbers(row, width) for row in rows)
 
 
-def _chosen(table: Table, categorical: Sequence[str | int] | None) -> set[int]:
-    chosen = set()
-    for item in categorical or ():
-        if isinstance(item, str) and table.names is not None and item in table.names:
-            chosen.add(table.names.index(item))
-        elif isinstance(item, int | np.integer) and 0 <= item < table.shape[1]:
-            chosen.add(int(item))
-        else:
-            names = "" if table.names is None else f" ({printable(', '.join(table.names))})"
-            raise ArgumentError(f"fit: categorical must name columns of x{names}, got {item!r}")
-    return chosen
+def _chosen(table: Table, categorical: Any) -> set[int]:
+    """Return the columns that `categorical` names: by names, indices, or one truth value for each column."""
+    if categorical is None:
+        return set()
+    if isinstance(categorical, Iterator):  # which a second fit would find empty
+        raise ArgumentError(
+            f"fit: categorical must be a list of columns of x, got a {type(categorical).__name__}; use list()"
+        )
+    alone = isinstance(categorical, str) or not isinstance(categorical, Iterable) or getattr(categorical, "ndim", 1) == 0
+    items = [categorical] if alone else list(categorical)
+    if items and all(isinstance(item, bool | np.bool_) for item in items):
+        if len(items) != table.shape[1]:
+            raise ArgumentError(
+                f"fit: categorical must have {table.shape[1]} truth values, one for each column of x, got {len(items)}"
+            )
+        return {i for i, item in enumerate(items) if item}
+    return {_place(table, item) for item in items}
+
+
+def _place(table: Table, item: Any) -> int:
+    """Return the column that a name or an index means."""
+    index = int(item) if isinstance(item, int | np.integer) and not isinstance(item, bool) else -1
+    index = index if 0 <= index < table.shape[1] else -1
+    names = table.names or []
+    place = names.index(str(item)) if not isinstance(item, bool) and str(item) in names else -1
+    if index >= 0 and place >= 0 and index != place:
+        raise ArgumentError(
+            f"fit: categorical must be clear, got {item!r}, the name of column {place} and the index of {names[index]!r}; "
+            "use a truth value for each column"
+        )
+    if max(index, place) < 0:
+        known = f" ({printable(', '.join(names))})" if names else ""
+        raise ArgumentError(f"fit: categorical must name columns of x{known}, got {item!r}")
+    return max(index, place)
 
 
 def clip(z: Array) -> Array:

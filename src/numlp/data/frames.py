@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from csv import writer
 from typing import Any, Unpack
 
+from numlp.data.arrow_columns import index_columns
 from numlp.data.csv_dialect import CsvOptions, find_dialect
 from numlp.data.csv_lines import MAX_ROW, Dialect, check_empty, csv_lines
 from numlp.data.decimal_marks import Source
@@ -46,7 +47,8 @@ def read_frame(
     so are the words of `value_texts.GAP_WORDS`. A column of a CSV file is one of numbers (float64) or of dates (ISO 8601,
     with or without a time) if all its other cells are, and text otherwise; if nine of ten are, the others are errors.
     Numbers may have thousands marks, a decimal comma, a currency, a percent sign, brackets or a sign behind, if all columns
-    have one reading, which `text_columns.report_of` tells. A Parquet file says itself what its columns are.
+    have one reading, which `text_columns.report_of` tells. A Parquet file says itself what its columns
+    are; of them, the index of a pandas frame is left out.
 
     Parameters
     ----------
@@ -105,12 +107,29 @@ def column_names(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> lis
     if dialect:
         return [name for name in dialect.names if name is not None]
     where = os.fspath(path)
+    schema = _schema(path, where)
+    index = set(index_columns(schema))
+    return [name for name in schema.names if name not in index]
+
+
+def index_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the columns of a Parquet file that hold the index of a pandas frame, which are no columns of the table.
+
+    Errors  as `read_frame`.
+    """
+    where = os.fspath(path)
+    return index_columns(_schema(path, where)) if _is_parquet(path, where) else []
+
+
+def _schema(path: str | os.PathLike[str], where: str) -> Any:
+    """Return the Arrow schema of a Parquet file."""
     pa = _pyarrow()
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            return _names(file.schema_arrow.names, where)
+            _names(file.schema_arrow.names, where)
+            return file.schema_arrow
     except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:
         raise _damaged(error, where) from error
 
@@ -285,7 +304,8 @@ def _declared(file: Any, where: str, drop: Collection[str]) -> list[str]:
     size = max(declared, about.num_rows * len(names) * 8)
     if size > MOST_BYTES:
         raise FormatError(f"{where}: table must take at most {MOST_BYTES:,} bytes, got {size:,} declared")
-    kept = [name for name in names if name not in set(drop)]
+    left_out = {*drop, *index_columns(schema)}
+    kept = [name for name in names if name not in left_out]
     for name in kept:
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind

@@ -13,12 +13,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from numlp import kernels
 from numlp.callbacks import Callback
 from numlp.errors import DivergenceError, DTypeError
 from numlp.estimators import settings
+from numlp.estimators.checked_data import validated
 from numlp.estimators.conversion import from_sklearn, to_sklearn
 from numlp.estimators.objective import Objective, RowOrder
 from numlp.estimators.rules import FitTasks, KeepState, LBFGSRules, MaxTime, Rules, Scorer, Validation
@@ -114,7 +115,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
 
     def _check(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
         """Return X, dense and of a floating point type, and y, checked by scikit-learn."""
-        X, y = validate_data(
+        X, y = validated(
             self,
             X,
             y,
@@ -320,7 +321,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
     def _outputs(self, X: Any) -> Array:
         """Return the network's outputs for X, a copy; several threads may ask at once."""
         check_is_fitted(self)
-        x = _dense(validate_data(self, X, accept_sparse=("csr", "csc"), reset=False))
+        x = _dense(validated(self, X, accept_sparse=("csr", "csc"), reset=False))
         with self._lock, nullcontext() if self.n_threads is None else kernels.threads(1, self.n_threads):
             return self._network().outputs(x, progress=False)
 

@@ -1,5 +1,6 @@
 """What both estimators for tables do: columns to a matrix, rows held out, networks trained on the rest, one model file."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -13,18 +14,22 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from numlp.checkpoint import load, save
+from numlp.data.arrow_columns import is_data_frame
 from numlp.data.cells import Table
 from numlp.data.columns import Columns
 from numlp.data.knots import quantiles
+from numlp.data.rows import matrix_of
 from numlp.errors import ArgumentError, CheckpointError, check_choice, check_count, check_number
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
+from numlp.estimators.weights import sample_weights
 from numlp.files import check_path
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.recipes import EFFORTS
 from numlp.run import History
+from numlp.tensors import parse_json
 from numlp.training import fit
 
 Array = NDArray[Any]
@@ -47,8 +52,8 @@ class TableModel(BaseEstimator):
         self,
         effort: str = "default",
         *,
-        categorical: Sequence[str | int] | None = None,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        categorical: str | int | Sequence[Any] | None = None,
+        hidden_layer_sizes: int | Sequence[int] | None = None,
         learning_rate: float | None = None,
         epochs: int | None = None,
         batch_size: int = 256,
@@ -78,7 +83,8 @@ class TableModel(BaseEstimator):
         Errors  as `predict`.
         """
         where = f"{type(self).__name__}.permutation_importance"
-        matrix, y, rng = self._matrix(X, where), np.asarray(y), check_random_state(random_state)
+        matrix, rng = self._matrix(X, where), check_random_state(random_state)
+        y, sample_weight = self._targets(y, len(matrix), where), sample_weights(sample_weight, len(matrix), where)
         usual = self._score(matrix, y, sample_weight)
         drops = np.zeros((self.n_features_in_, check_count(n_repeats, where, "n_repeats")))
         for i in range(self.n_features_in_):
@@ -149,7 +155,8 @@ class TableModel(BaseEstimator):
 
         A row of weight 0 is left out; one of weight k is there k times, if all weights are whole numbers and small.
         """
-        rows = np.lexsort((Table(y.reshape(len(y), -1), where).keys(), table.keys()))
+        targets = y.reshape(len(y), -1).astype(object if y.dtype.kind == "U" else y.dtype)  # text, also of digits
+        rows = np.lexsort((Table(targets, where).keys(), table.keys()))
         if weight is None:
             return rows, None
         rows = rows[weight[rows] > 0]
@@ -162,19 +169,19 @@ class TableModel(BaseEstimator):
     ) -> None:
         """Fit columns, networks and calibration to rows of a table, targets as the network wants them, and weights."""
         where = f"{type(self).__name__}.fit"
-        check_choice(self.effort, EFFORTS, where, "effort")
         ensemble = self._plan.best if self.effort == "best" else realmlp.Ensemble()
+        hidden = self._checked_widths(ensemble.hidden, where)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         held = self._held_out(len(y), ensemble.folds, strata, rng, where)
         several = ensemble.folds > 1
         order = np.concatenate(held) if several else np.concatenate([held[0], np.setdiff1d(np.arange(len(y)), held[0])])
         # of several networks most are trained on any row, and all take the same columns
         self.columns_ = Columns.fit(table, rows[order if several else order[len(held[0]) :]], self.categorical)
+        self._check_columns(where)
         x = self.columns_.matrix(table, where, rows[order])
         y, weight = y[order], None if weight is None else weight[order]
         self.histories_: list[History] = []
         self.notes_: dict[str, Any] = {}  # JSON's types: what the user of a model file should know of the table
-        hidden = ensemble.hidden if self.hidden_layer_sizes is None else self.hidden_layer_sizes
         choices = self._choices(ensemble, x, rng)
         groups, outside = [], []
         ends = np.cumsum([0, *map(len, held)])
@@ -196,6 +203,34 @@ class TableModel(BaseEstimator):
         params = [list(chain(*each)) for each in zip_longest(*(group.params for group in groups), fillvalue=[])]
         self.members_ = Members(groups[0].networks, params, exact=True)
         self.scores_ = Scores.of(np.concatenate(outside))
+
+    def _checked_widths(self, usual: Sequence[int], where: str) -> Sequence[int]:
+        """Return the width of each hidden layer, after a look at all settings of training."""
+        check_choice(self.effort, EFFORTS, where, "effort")
+        check_count(self.batch_size, "fit", "batch_size")
+        if self.epochs is not None:
+            check_count(self.epochs, where, "epochs")
+        if self.learning_rate is not None:
+            check_number(self.learning_rate, where, "learning_rate", above=0)
+        if self.hidden_layer_sizes is None:
+            return usual
+        sizes = self.hidden_layer_sizes
+        widths = [sizes] if np.ndim(sizes) == 0 else list(sizes)  # type: ignore[arg-type]
+        return [check_count(width, where, "hidden_layer_sizes") for width in widths]
+
+    def _check_columns(self, where: str) -> None:
+        """Raise ArgumentError naming the first column that a model file could not keep."""
+        config = self.columns_.to_config()
+        try:
+            parse_json(json.dumps(config), where, finite=False)
+        except CheckpointError as whole:
+            for i, part in enumerate(config["parts"]):
+                name = i if config["names"] is None else config["names"][i]
+                try:
+                    parse_json(json.dumps([name, part]), where, finite=False)
+                except CheckpointError as error:
+                    raise ArgumentError(f"{where}: column {name!r} must be one that a file can keep; {error}") from error
+            raise ArgumentError(f"{where}: X must have columns that a file can keep; {whole}") from whole
 
     def _choices(
         self, ensemble: realmlp.Ensemble, x: Array, rng: np.random.Generator
@@ -258,14 +293,15 @@ class TableModel(BaseEstimator):
         x_train, y_train = (without(array, held) for array in (x, y))
         realmlp.start(network, x_train)
         n = len(x_train)
-        steps = max(1, n // check_count(self.batch_size, "fit", "batch_size"))
+        steps = max(1, n // self.batch_size)
+        epochs = min(EPOCHS, max(FAST_EPOCHS, FAST_STEPS // steps)) if self.effort == "fast" else EPOCHS
         recipe = realmlp.Recipe(self._monitor)
         history = fit(
             network,
             (x_train, y_train) if weight is None else (x_train, y_train, without(weight, held)),
             validation=(x[chosen], y[chosen]) if weight is None else (x[chosen], y[chosen], weight[chosen]),
-            optimizer=realmlp.optimizer(network, self.learning_rate or self._plan.peak),
-            epochs=self.epochs or (min(EPOCHS, max(FAST_EPOCHS, FAST_STEPS // steps)) if self.effort == "fast" else EPOCHS),
+            optimizer=realmlp.optimizer(network, self._plan.peak if self.learning_rate is None else self.learning_rate),
+            epochs=epochs if self.epochs is None else self.epochs,
             batch_size=-(-n // steps),  # a few more rows than asked for, rather than a last batch of a few rows
             callbacks=[recipe],
             progress=self.progress,
@@ -276,7 +312,8 @@ class TableModel(BaseEstimator):
 
     def _table(self, X: Any, where: str, reset: bool) -> Table:
         """Return X as a table: arrays checked by scikit-learn, data frames by their names; `reset` keeps what X is like."""
-        if not hasattr(X, "__arrow_c_stream__"):
+        if not is_data_frame(X):
+            X = matrix_of(X, where)
             return Table(validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset), where)
         table = Table(X, where)
         if reset:
@@ -296,6 +333,10 @@ class TableModel(BaseEstimator):
 
     def _judge(self, members: Members, x: Array, y: Array) -> Array:
         """Return for each of other held out rows how far off the members are."""
+        raise NotImplementedError
+
+    def _targets(self, y: Any, n: int, where: str) -> Array:
+        """Return targets of n rows as an array."""
         raise NotImplementedError
 
     def _score(self, matrix: Array, y: Array, weight: Any) -> float:

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import compute_class_weight
 
-from numlp.data.cells import Table
-from numlp.errors import ArgumentError, DTypeError, ShapeError, as_array, check_finite, check_same_length
+from numlp.errors import ArgumentError
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import log_mean_softmax, temperature
 from numlp.estimators.members import Members
 from numlp.estimators.table_model import TableModel
+from numlp.estimators.targets import classes_of, numbers_of
 from numlp.estimators.weights import sample_weights
 from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from numlp.network import Network
@@ -47,9 +46,11 @@ class TabularClassifier(ClassifierMixin, TableModel):
         better on the first ninth; for numbers of five pairs, each with another fifth held out, one with waves and one with
         such lines. The columns are then fitted to all rows.
     categorical
-        Names or indices of columns of numbers or dates that are categories; text and truth values always are.
+        Names or indices of columns of numbers or dates that are categories, or a truth value for each column; text and
+        truth values always are.
     hidden_layer_sizes
-        The width of each hidden layer; None takes 256, 256, 256, and 512, 512, 512 for classes with effort="best".
+        The width of each hidden layer, or of the only one; None takes 256, 256, 256, and 512, 512, 512 for classes with
+        effort="best".
     learning_rate
         The peak of its schedule; None takes the recipe's 0.04 (0.2 for regression).
     epochs
@@ -84,8 +85,8 @@ class TabularClassifier(ClassifierMixin, TableModel):
         self,
         effort: str = "default",
         *,
-        categorical: Sequence[str | int] | None = None,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        categorical: str | int | Sequence[Any] | None = None,
+        hidden_layer_sizes: int | Sequence[int] | None = None,
         learning_rate: float | None = None,
         epochs: int | None = None,
         batch_size: int = 256,
@@ -117,8 +118,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
         """
         where = "TabularClassifier.fit"
         table = self._table(X, where, reset=True)
-        y = _vector(y, table, where)
-        check_classification_targets(y)
+        y = classes_of(y, table.shape[0], where)
         rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
         y = y[rows]
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -139,6 +139,13 @@ class TabularClassifier(ClassifierMixin, TableModel):
         p = self._probabilities(self._matrix(X, "TabularClassifier.predict"))
         return self.classes_[p.argmax(axis=1)]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on the rows of a table, with their weights."""
+        predicted = self.predict(X)
+        return float(
+            np.average(predicted == classes_of(y, len(predicted), "TabularClassifier.score"), weights=sample_weight)
+        )
+
     def predict_set(self, X: Any, coverage: float = 0.9) -> Array:
         """Return for each row the classes that may well be true, as truth values (n, classes).
 
@@ -152,6 +159,9 @@ class TabularClassifier(ClassifierMixin, TableModel):
 
     def _probabilities(self, matrix: Array) -> Array:
         return mean_softmax(self.members_, matrix)
+
+    def _targets(self, y: Any, n: int, where: str) -> Array:
+        return classes_of(y, n, where)
 
     def _score(self, matrix: Array, y: Array, weight: Any) -> float:
         right = self.classes_[self._probabilities(matrix).argmax(axis=1)] == y
@@ -221,11 +231,7 @@ class TabularRegressor(RegressorMixin, TableModel):
         """
         where = "TabularRegressor.fit"
         table = self._table(X, where, reset=True)
-        y = _vector(y, table, where, columns=True)
-        if y.dtype.kind == "c":
-            raise DTypeError(f"{where}: y must hold real numbers, got dtype {y.dtype}")
-        y = y.astype(np.float64)
-        check_finite(y, where, "y")
+        y = numbers_of(y, table.shape[0], where)
         rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
         columns = y[rows].reshape(len(rows), -1)
         self._flat = y.ndim == 1
@@ -271,6 +277,9 @@ class TabularRegressor(RegressorMixin, TableModel):
             mean += off / k
             square += off * (outputs - mean)
         return np.clip(mean * self._unit + self._center, *self._range), square / len(self.members_) * self._unit**2
+
+    def _targets(self, y: Any, n: int, where: str) -> Array:
+        return numbers_of(y, n, where)
 
     def _score(self, matrix: Array, y: Array, weight: Any) -> float:
         return float(r2_score(y, self._predict(matrix)[0].reshape(y.shape), sample_weight=weight))
@@ -329,17 +338,3 @@ def mean_softmax(members: Members, x: Array) -> Array:
     """Return the mean of the members' probabilities, (n, classes)."""
     p: Array = sum(softmax(outputs.astype(np.float64), axis=1) for outputs in members.outputs(x))
     return p / len(members)
-
-
-def _vector(y: Any, table: Table, where: str, columns: bool = False) -> Array:
-    """Return y as an array (n,), or also (n, outputs) if it may have `columns`, for the n rows of a table."""
-    if y is None:  # scikit-learn wants the words
-        raise ShapeError(f"{where}: y must have shape (n,), got None; fit requires y to be passed, but the target y is None")
-    y = as_array(y, where, "y")
-    if not columns and y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    if y.ndim not in ((1, 2) if columns else (1,)):
-        expected = "(n,) or (n, outputs)" if columns else "(n,)"
-        raise ShapeError(f"{where}: y must have shape {expected}, got {y.shape}")
-    check_same_length(np.empty((table.shape[0], 0)), y, where)
-    return y

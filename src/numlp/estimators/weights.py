@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
+from numlp.data.rows import check_unmasked
 from numlp.errors import ArgumentError, check_weight
 
 Array = NDArray[Any]
@@ -16,8 +17,9 @@ def sample_weights(weight: Any, n: int, where: str) -> Array | None:
     """Return the weights of n rows, from one number, one for each, or None; ArgumentError, ShapeError, DTypeError else."""
     if weight is None:
         return None
+    check_unmasked(weight, where, "sample_weight")
     weight = np.full(n, weight) if isinstance(weight, Number) else np.asarray(weight)
-    if not weight.any():  # scikit-learn wants the word
+    if weight.dtype.kind in "fiub" and not weight.any():  # scikit-learn wants the word
         raise ArgumentError(f"{where}: sample_weight must not be zero in every row, got zeros only")
     return check_weight(weight, n, where)
 
