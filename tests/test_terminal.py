@@ -113,7 +113,7 @@ def test_training_leaves_its_lines_on_the_terminal_and_nothing_else(
 ) -> None:
     lines, written = shown(lambda: train(data, verbose=verbose), width)
     assert ("%|" in written) == long
-    figures = r" +loss \d\.\d{4} +acc\w* +\S+% +val\w* loss \d\.\d{4} +val\w* acc\w* +\S+% +time 0\.\d\d s"
+    figures = r" +loss \d\.\d{4} +acc\w* +\S+% +val\w* loss \d\.\d{4} +val\w* acc\w* +\S+% +time \d+\.\d\d s"
     expected = [rf"epoch +{number}/3{figures}" for number in (1, 2, 3)] if verbose else []
     assert re.fullmatch(" +".join(expected), " ".join(lines)), lines
     assert all(len(line) < width for line in lines)
