@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlp import kernels
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, DTypeError, check_choice
 from numlp.network import Network
@@ -21,8 +22,9 @@ class SearchResult(NamedTuple):
     """What `search` found.
 
     `trials` has one dict for each setting: the setting, `loss` and `accuracy` on the validation rows, `parameters`
-    and `seconds`; `best` is the chosen setting; `network` was trained with it from new weights on train + validation,
-    and is None if Ctrl-C came before that; `interrupted` tells that it came. `str(result)` is a table.
+    and `seconds`, without those in which kernels were compiled; `best` is the chosen setting; `network` was trained with
+    it from new weights on train + validation, and is None if Ctrl-C came before that; `interrupted` tells that it came.
+    `str(result)` is a table.
     """
 
     trials: list[dict[str, Any]]
@@ -32,7 +34,7 @@ class SearchResult(NamedTuple):
 
     def __str__(self) -> str:
         columns = list(self.trials[0])
-        rows = [[_cell(trial[column]) for column in columns] for trial in self.trials]
+        rows = [[_cell(trial[column], column) for column in columns] for trial in self.trials]
         widths = [max(len(text) for text in column) for column in zip(columns, *rows, strict=True)]
         lines = ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
         for i, trial in enumerate(self.trials, 1):
@@ -85,6 +87,7 @@ def search(
     settings = [dict(zip(names, combination, strict=True)) for combination in itertools.product(*values)]
     if not names or not settings:
         raise ArgumentError("search: grid must hold at least 1 setting, got none")
+    kernels.choose()  # so that its time is not that of the first trial
     trials: list[dict[str, Any]] = []
     interrupts: list[int] = []
     with interruptible(interrupts.append), progress_bar(len(settings) + 1, "search", progress) as bar:
@@ -105,10 +108,11 @@ def search(
 
 def _try(train_one: Trainer, data: Dataset, setting: dict[str, Any]) -> dict[str, Any]:
     """Train one setting and return its row of the table."""
-    started = time.perf_counter()
+    started, loaded = time.perf_counter(), kernels.loading_seconds()
     network = _trained(train_one, data.train, data.validation, setting)
     figures = evaluate(network, data.validation, progress=False)
-    return {**setting, **figures, "parameters": network.params.size, "seconds": time.perf_counter() - started}
+    seconds = time.perf_counter() - started - (kernels.loading_seconds() - loaded)
+    return {**setting, **figures, "parameters": network.params.size, "seconds": seconds}
 
 
 def _best(trials: list[dict[str, Any]], monitor: str) -> dict[str, Any]:
@@ -125,7 +129,9 @@ def _trained(train_one: Trainer, train: Split, validation: Split | None, setting
     return network
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: str = "") -> str:
     if isinstance(value, tuple):
         return ",".join(_cell(part) for part in value)
+    if column == "accuracy":
+        return f"{value:.2%}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

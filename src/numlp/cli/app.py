@@ -16,6 +16,8 @@ import typer
 from numpy.typing import NDArray
 
 import numlp as nl
+from numlp.cli.options import check_options
+from numlp.cli.usage import Group
 from numlp.data.mnist import SOURCES
 from numlp.data.splits import Dataset
 from numlp.errors import ArgumentError, DivergenceError, DownloadError, NumlpError, check_choice, printable
@@ -23,7 +25,9 @@ from numlp.files import check_path, check_replaceable, with_remedy
 from numlp.progress import terminal_width, without_progress, write_line
 
 app = typer.Typer(
+    cls=Group,
     help="Fully connected neural networks written in NumPy.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 
@@ -59,6 +63,7 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
             silence = without_progress() if kwargs.get("quiet") else contextlib.nullcontext()
             with silence, warnings.catch_warnings():
                 warnings.showwarning = lambda message, *_: warn(str(message))
+                check_options(command.__name__, kwargs)
                 command(*args, **{name: _expanded(name, value) for name, value in kwargs.items()})
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -96,12 +101,12 @@ def message_of(error: Exception) -> str:
 
 def fail(message: str, status: int) -> NoReturn:
     """Print what went wrong on stderr and exit with `status`."""
-    print(f"numlp: {message}", file=sys.stderr)
+    write_line(f"numlp: {message}", sys.stderr)
     raise typer.Exit(status)
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def version(show: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False) -> None:
     """Fully connected neural networks written in NumPy."""
     if show:
         print(f"numlp {nl.__version__}")
@@ -110,7 +115,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def warn(message: str) -> None:
     """Print on stderr what the user should know, and go on."""
-    print(f"numlp: warning: {message}", file=sys.stderr)
+    write_line(f"numlp: warning: {message}", sys.stderr)
 
 
 def refuse(context: typer.Context, names: Iterable[str], what: str) -> None:

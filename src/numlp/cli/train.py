@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 import numlp as nl
-from numlp.activations import ACTIVATIONS
 from numlp.cli.app import (
     DATASETS,
     AsJson,
@@ -33,11 +32,11 @@ from numlp.cli.app import (
     speaker,
     writable,
 )
+from numlp.cli.options import changes, rows_per_step, widths
 from numlp.cli.runs import RunLog
 from numlp.cli.tables import TASKS, Wishes, is_table, marks_of, train_table
 from numlp.data.splits import Dataset, Split
-from numlp.errors import ArgumentError, DivergenceError, check_choice, check_count, check_number
-from numlp.optimizers import OPTIMIZERS
+from numlp.errors import ArgumentError, DivergenceError, check_choice
 from numlp.progress import terminal_width, write_line
 from numlp.recipes import EFFORTS, RECIPES, Recipe, build_network, fit_options
 
@@ -134,8 +133,8 @@ def train(
     refuse(context, FOR_TABLES, "a table (.csv, .csv.gz, .parquet)")
     if run is None and (checkpoint_every is not None or keep_going):
         raise ArgumentError("train: --run must name a folder for --checkpoint-every and --keep-going, got none")
-    changes = _changes(hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
-    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet, force)
+    fields = changes("train", hidden, activation, dropout, batch_norm, optimizer, learning_rate, epochs, batch_size, distort)
+    job = _begin("train", dataset, recipe, fields, seed, dtype, data_dir, offline, out, as_json, quiet, force)
     job = job._replace(doctor=nl.Doctor(speaker(as_json, quiet=False)) if diagnose else None)
     if job.recipe.widths:
         if run is not None:
@@ -144,6 +143,7 @@ def train(
         return
     network = build_network(job.recipe, job.data, seed, dtype)
     job.say(f"{network}: " + ", ".join(str(layer) for layer in network.layers))
+    job.say(_settings(job.recipe, optimizer is not None and learning_rate is None))
     callbacks: list[nl.Callback] = [nl.EarlyStopping(patience)] if patience is not None else []
     callbacks.append(nl.PrintEpochs(say=job.say, width=terminal_width(sys.stderr if as_json else sys.stdout)))
     callbacks += [] if run is None else _keepers(job, run, checkpoint_every, keep_going)
@@ -158,6 +158,7 @@ def train(
 @app.command()
 @reports_errors
 def search(
+    context: typer.Context,
     dataset: Name,
     hidden: Annotated[list[str] | None, typer.Option(help="Widths to try, such as 100; may be repeated.")] = None,
     dropout: Annotated[list[float] | None, typer.Option(help="May be repeated.")] = None,
@@ -183,17 +184,22 @@ def search(
             "search: dataset must be one of images, got a table; `numlp train` has tuned settings for tables"
         )
     check_choice(dataset, DATASETS, "search", "dataset")
-    changes = _changes(None, activation, None, batch_norm, optimizer, None, epochs, None, None)
-    job = _begin(dataset, recipe, changes, seed, dtype, data_dir, offline, out, as_json, quiet, force)
+    fields = changes("search", None, activation, None, batch_norm, optimizer, None, epochs, None, None)
     grid: dict[str, Any] = {
-        "hidden": [_widths(text) for text in hidden or []] or job.recipe.widths,
+        "hidden": [widths("search", text) for text in hidden or []],
         "dropout": dropout,
         "learning_rate": learning_rate,
-        "batch_size": [_batch_size(text) for text in batch_size or []],
+        "batch_size": [rows_per_step("search", text) for text in batch_size or []],
     }
+    job = _begin("search", dataset, recipe, fields, seed, dtype, data_dir, offline, out, as_json, quiet, force)
+    grid["hidden"] = grid["hidden"] or job.recipe.widths
     grid = {name: values for name, values in grid.items() if values}
     if not grid:
         raise ArgumentError("search: --hidden, --dropout, --learning-rate or --batch-size must be given, got none of them")
+    if all(len(values) == 1 for values in grid.values()) and len(grid.get("hidden", [()])[0]) > 1:
+        layers = grid["hidden"][0]
+        repeated = " ".join(f"--hidden {width}" for width in layers)
+        job.say(f"one setting, {len(layers)} hidden layers; to compare widths repeat --hidden: {repeated}")
     _search(job, grid)
 
 
@@ -202,14 +208,10 @@ def _table_settings(
     threads: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the settings of an estimator for tables that the user has set."""
-    if learning_rate is not None:
-        check_number(learning_rate, "train", "--learning-rate", above=0)
-    if epochs is not None:
-        check_count(epochs, "train", "--epochs")
     settings = {
-        "hidden_layer_sizes": None if hidden is None else _widths(hidden), "learning_rate": learning_rate,
+        "hidden_layer_sizes": None if hidden is None else widths("train", hidden), "learning_rate": learning_rate,
         "epochs": epochs, "n_threads": threads,
-        "batch_size": None if batch_size is None else _batch_size(batch_size) or sys.maxsize,
+        "batch_size": None if batch_size is None else rows_per_step("train", batch_size) or sys.maxsize,
     }  # fmt: skip
     return {"effort": effort} | {name: value for name, value in settings.items() if value is not None}
 
@@ -232,20 +234,32 @@ class _Job(NamedTuple):
 
 
 def _begin(
-    dataset: str, name: str, changes: dict[str, Any], seed: int, dtype: str,
+    where: str, dataset: str, name: str, fields: dict[str, Any], seed: int, dtype: str,
     data_dir: Path | None, offline: bool, out: Path | None, as_json: bool, quiet: bool, force: bool,
 ) -> _Job:  # fmt: skip
     """Check everything that can be checked before training, and load the data."""
     started = time.perf_counter()
-    recipe = RECIPES[check_choice(name, RECIPES, "train", "--recipe")][dataset]
+    recipe = RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset]
     # a width the user has fixed takes the place of the recipe's search
-    recipe = replace(recipe, **({"widths": ()} | changes if "hidden" in changes else changes))
+    recipe = replace(recipe, **({"widths": ()} | fields if "hidden" in fields else fields))
     path = writable(out or Path(f"{dataset}.safetensors"))
     replaced = check_replaced(path, dataset, force)
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
     return _Job(name, recipe, data, seed, dtype, path, replaced, as_json, quiet, say, started)
+
+
+def _settings(recipe: Recipe, is_rate_of_another: bool) -> str:
+    """Return one line about how a recipe trains."""
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    rows = "all rows" if recipe.batch_size is None else f"{recipe.batch_size} rows"
+    rate = f"learning rate {recipe.learning_rate:g}"
+    if is_rate_of_another:
+        rate += " (the recipe's, chosen for its own optimizer; --learning-rate changes it)"
+    smoothing = recipe.label_smoothing
+    note = f", label smoothing {smoothing:g} in the loss" if smoothing else ""
+    return f"{epochs} in steps of {rows}, {recipe.optimizer}, {rate}{note}"
 
 
 def _keepers(job: _Job, folder: Path, steps: int | None, keep_going: bool) -> list[nl.Callback]:
@@ -297,7 +311,8 @@ def _search(job: _Job, grid: dict[str, Any]) -> None:
     job.say(str(result))
     if result.network is None:
         raise KeyboardInterrupt
-    job.say(f"the best setting, trained from new weights on train + validation for {recipe.epochs} epochs:")
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    job.say(f"the best setting, trained from new weights on train + validation for {epochs}:")
     _finish(job, result.network, recipe.epochs, {"trials": result.trials, "best": result.best}, result.interrupted)
 
 
@@ -319,44 +334,3 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
         print(f"saved {job.out} after {seconds:.1f} s{job.replaced}")
     if interrupted:
         fail(f"interrupted; what was learnt is in {job.out}", 130)
-
-
-def _changes(
-    hidden: str | None, activation: str | None, dropout: float | None, batch_norm: bool | None,
-    optimizer: str | None, learning_rate: float | None, epochs: int | None, batch_size: str | None,
-    distort: bool | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Return the recipe fields that the user has set."""
-    if activation is not None:
-        check_choice(activation, ACTIVATIONS, "train", "--activation")
-    if optimizer is not None:
-        names = {kind.lower(): kind for kind in OPTIMIZERS}
-        optimizer = names.get(optimizer.lower(), optimizer)
-        check_choice(optimizer, OPTIMIZERS, "train", "--optimizer")
-    changes = {
-        "hidden": None if hidden is None else _widths(hidden), "activation": activation, "dropout": dropout,
-        "batch_norm": batch_norm, "optimizer": optimizer, "learning_rate": learning_rate, "epochs": epochs,
-        "distort": distort,
-    }  # fmt: skip
-    changes = {name: value for name, value in changes.items() if value is not None}
-    return changes | ({"batch_size": _batch_size(batch_size)} if batch_size is not None else {})
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    """Return (512, 512) for "512,512"."""
-    try:
-        widths = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        widths = (0,)
-    if min(widths) < 1:
-        raise ArgumentError(f"train: --hidden must be whole numbers of at least 1 such as 512,512, got {text!r}")
-    return widths
-
-
-def _batch_size(text: str) -> int | None:
-    """Return None for "full"."""
-    if text == "full":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentError(f"train: --batch-size must be 'full' or a whole number of at least 1, got {text!r}")
-    return int(text)

@@ -69,6 +69,11 @@ def status() -> tuple[str, str]:
     return _status
 
 
+def loading_seconds() -> float:
+    """Return how long this process has compiled kernels or read them from the disk."""
+    return float(_fused.loading.duration) if _fused is not None and _fused.loading.done else 0.0
+
+
 @contextmanager
 def threads(sensible: int, chosen: int | None = None, deterministic: bool = False) -> Iterator[None]:
     """Let the kernels called inside use the `chosen` threads, or the `sensible` ones where nobody further out has chosen.

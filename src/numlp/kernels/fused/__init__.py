@@ -9,10 +9,10 @@ A compiled function has one argument more than its twin, the first: `parts`. `ta
 """
 
 from numlp.kernels.fused import affine, images, layers, mlp, optimizers, rows, smooth, threads, vectors, zeros
-from numlp.kernels.fused.compiled import KERNELS, NOT_KEPT, Work, table, try_out, work
+from numlp.kernels.fused.compiled import KERNELS, NOT_KEPT, Work, loading, table, try_out, work
 from numlp.kernels.fused.threads import limit_threads
 
 __all__ = [
-    "KERNELS", "NOT_KEPT", "Work", "affine", "images", "layers", "limit_threads", "mlp", "optimizers", "rows", "smooth", "table",
-    "threads", "try_out", "vectors", "work", "zeros",
+    "KERNELS", "NOT_KEPT", "Work", "affine", "images", "layers", "limit_threads", "loading", "mlp", "optimizers", "rows",
+    "smooth", "table", "threads", "try_out", "vectors", "work", "zeros",
 ]  # fmt: skip

@@ -65,6 +65,8 @@ class _Announcer(event.Listener):  # type: ignore[misc]
 
 
 event.register("numba:compile", _Announcer())
+loading = event.TimingListener()  # seconds in which kernels were compiled or read from the disk
+event.register("numba:compiler_lock", loading)
 
 
 class Work(threading.local):
