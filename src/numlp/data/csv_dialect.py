@@ -21,9 +21,11 @@ _DELIMITERS = (",", ";", "\t", "|", " ")
 _NAMED = {"tab": "\t", r"\t": "\t", "blank": " ", "space": " "}
 _MOST_CELLS, _MOST_ROWS = 1000, 200  # that are looked at for values, and for the line of names
 _NEARLY = 0.9  # a column with this share of values is one of values
+_CLEARLY = 0.2  # more values of all cells, to prefer one delimiter to another
 _SEP_LINE = re.compile(r'"?sep=(\\t|.)"?(\r\n|\r|\n)', re.IGNORECASE | re.DOTALL)
 _EXPONENT = re.compile(r"(?<=[0-9.])[eE][+-]?(?=[0-9])|(?<=[0-9])[Tt](?=[0-9])|(?<=[0-9])[Zz]$")
 _LETTER = re.compile(r"[^\W\d]|[;|\t]")
+_NO_VALUE = re.compile(r"[,.][,.]|,$|\n|\r")
 _GAPS = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", r"\n", "inf", "infinity"}
 
 
@@ -63,14 +65,13 @@ def find_dialect(path: str | os.PathLike[str], options: CsvOptions | None = None
     sep = 0
     if not skip and (said := _SEP_LINE.match(text)):
         delimiter, skip, sep, text = delimiter or _NAMED.get(said[1], said[1]), 1, 1, text[said.end() :]
-    readings = _readings(text, whole, delimiter, quote)
-    best = max(readings, key=_score, default=_Reading(delimiter or ",", '"' if quote is None else quote, "", []))
+    best = _best(_readings(text, whole, delimiter, quote), where)
+    if best is None:
+        return Dialect(delimiter or ",", '"' if quote is None else quote, encoding=encoding, skip=skip, notes=skip - sep)
     notes = _notes(best.rows) if options.get("skip_rows") is None else 0
-    before = best.rows[notes - 1][0] if notes else 0
-    dialect = Dialect(best.delimiter, best.quote, best.escape, encoding, skip=skip + before, notes=skip + before - sep)
+    before = skip + (best.rows[notes - 1][0] if notes else 0)
+    dialect = Dialect(best.delimiter, best.quote, best.escape, encoding, skip=before, notes=before - sep)
     rows = [cells for _, cells in best.rows[notes:]]
-    if not rows:
-        return dialect
     header = options.get("header")
     if header is None and (header := _is_header(rows[0], rows[1:])) is None:
         raise FormatError(
@@ -135,32 +136,32 @@ def _beginning(path: str | os.PathLike[str], where: str, encoding: str, skip: in
 
 def _readings(text: str, whole: bool, delimiter: str | None, quote: str | None) -> list[_Reading]:
     """Return the ways in which a text can be read as rows."""
-    quotes = [quote] if quote is not None else ['"', "'", ""] if '"' in text else ["'", '"', ""]
-    found = []
+    found: list[_Reading] = []
     for mark in _DELIMITERS if delimiter is None else (delimiter,):
         if mark not in text and delimiter is None and mark != ",":
             continue
-        for character in quotes:
-            escapes = ("", "\\") if character and f"\\{character}" in text else ("",)
-            if not quote and character != '"' and not _may_quote(text, mark, character):
-                continue
-            for escape in escapes:
+        for character in _quotes(text, mark) if quote is None else (quote,):
+            for escape in ("\\", "") if character and f"\\{character}" in text else ("",):
                 rows = _rows(text, whole, Dialect(mark, character, escape))
                 if rows == [] and text and character == '"':  # the first row is longer than what is looked at
                     return []
                 if rows is not None:
                     found.append(_Reading(mark, character, escape, rows))
+        if quote is None and not any(reading.delimiter == mark for reading in found) and not _has_quoted(text, mark):
+            found.append(_Reading(mark, "", "", _rows(text, whole, Dialect(mark, "")) or []))
     return found
 
 
-def _may_quote(text: str, delimiter: str, quote: str) -> bool:
-    """Whether a cell begins with `quote`; for none, whether a cell begins, but none also ends, with a quote."""
-    edge = re.escape(delimiter)
-    if quote:
-        return re.search(f"(^|[\r\n{edge}]){re.escape(quote)}", text) is not None
-    cells = [cell.strip() for cell in re.split(f"[\r\n{edge}]", text)]
-    quoted = [cell[-1] == '"' and len(cell) > 1 for cell in cells if cell[:1] == '"']
-    return bool(quoted) and not any(quoted)
+def _quotes(text: str, delimiter: str) -> tuple[str, ...]:
+    """Return the quotes to try, the likely one first: that with which a cell begins."""
+    double, single = (re.search(f"(^|[\r\n{re.escape(delimiter)}]){quote}", text) for quote in "\"'")
+    return ('"',) if not single else ('"', "'") if double else ("'", '"')
+
+
+def _has_quoted(text: str, delimiter: str) -> bool:
+    """Whether a cell begins and ends with a quote."""
+    cells = (cell.strip() for cell in re.split(f"[\r\n{re.escape(delimiter)}]", text))
+    return any(cell[:1] == cell[-1:] == '"' and len(cell) > 1 for cell in cells)
 
 
 def _rows(text: str, whole: bool, dialect: Dialect) -> list[tuple[int, list[str]]] | None:
@@ -177,6 +178,22 @@ def _rows(text: str, whole: bool, dialect: Dialect) -> list[tuple[int, list[str]
     return rows
 
 
+def _best(readings: list[_Reading], where: str) -> _Reading | None:
+    """Return the reading that fits best, None if none has a row; FormatError if another delimiter fits as well."""
+    scored = sorted(((_score(reading), -i) for i, reading in enumerate(readings) if reading.rows), reverse=True)
+    if not scored:
+        return None
+    best = readings[-scored[0][1]]
+    for score, i in scored[1:]:
+        mark = readings[-i].delimiter
+        if mark != best.delimiter and score[0] and score[:5] == scored[0][0][:5] and score[5] > scored[0][0][5] - _CLEARLY:
+            raise FormatError(
+                f"{where}: file must have one delimiter, got {best.delimiter!r} and {mark!r}, which both give as many cells in "
+                "each row; use --delimiter"
+            )
+    return best
+
+
 def _score(reading: _Reading) -> tuple[float, ...]:
     """Return how well a reading fits, to be compared with that of another."""
     notes = _notes(reading.rows)
@@ -185,11 +202,13 @@ def _score(reading: _Reading) -> tuple[float, ...]:
     same = sum(len(cells) == width for cells in below) / max(len(below), 1) if below else 1.0
     cells = list(islice((cell for row in rows for cell in row), _MOST_CELLS))
     values = sum(map(_is_value, cells)) / max(len(cells), 1)
-    fits = bool(rows) and len(rows[0]) == width
+    names, shifted = _names(rows[0], below) if rows else ((), False)
+    fits = len(names) == width and not shifted
     likely = width > 1 and same >= 0.5
     if reading.delimiter == " ":  # else text: numbers, or names in quotes as R writes them
         likely = likely and same == 1 and values >= 0.5 and (fits or rows[0][0][:1] == '"')
-    return likely, reading.delimiter != " ", -notes, fits, same, values, width
+    inside = sum('"' in cell or "'" in cell for cell in cells)
+    return likely, reading.delimiter != " ", -notes, fits, same, values, width, -inside
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
@@ -201,9 +220,9 @@ def _notes(rows: list[tuple[int, list[str]]]) -> int:
     """Return how many rows at the beginning are lines of text or comments, and no row of the table."""
     width = _width([cells for _, cells in rows])
     for count, (_, cells) in enumerate(rows):
-        text = len(cells) != width or not any(cells[1:])
-        alone = cells[0].startswith("#") if any(cells[1:]) else _LETTER.search(cells[0]) or cells[0].startswith("#")
-        if not (width > 1 and text and alone):
+        comment = re.match(r"#[#\s]", cells[0]) and len(cells) != width
+        text = not any(cells[1:]) and (_LETTER.search(cells[0]) or cells[0].startswith("#"))
+        if width < 2 or not (comment or text):
             return count
     return 0
 
@@ -211,7 +230,7 @@ def _notes(rows: list[tuple[int, list[str]]]) -> int:
 def _is_value(cell: str) -> bool:
     """Whether a cell is a number, an amount, a date or a time, however it is written: digits, and no letters."""
     rest = _EXPONENT.sub("", cell.strip())
-    return any(c.isdigit() for c in rest) and not _LETTER.search(rest)
+    return any(c.isdigit() for c in rest) and not _LETTER.search(rest) and not _NO_VALUE.search(rest)
 
 
 def _is_gap(cell: str) -> bool:
