@@ -8,25 +8,19 @@ import csv
 import io
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from typing import NamedTuple, TypedDict
 
+from numlp.data.csv_header import LETTER, is_header, is_value, names_of_cells, numbers_as_names, row_width
 from numlp.data.csv_lines import MAX_ROW, Dialect, find_encoding, open_text, skip_lines, strip_end
 from numlp.errors import ArgumentError, FormatError, check_count, printable
 
 _SAMPLE = 1 << 17  # characters that are looked at
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _NAMED = {"tab": "\t", r"\t": "\t", "blank": " ", "space": " "}
-_MOST_CELLS, _MOST_ROWS = 1000, 200  # that are looked at for values, and for the line of names
-_NEARLY = 0.9  # a column with this share of values is one of values
+_MOST_CELLS = 1000  # that are looked at for values
 _CLEARLY = 0.2  # more values of all cells, to prefer one delimiter to another
 _SEP_LINE = re.compile(r'"?sep=(\\t|.)"?(\r\n|\r|\n)', re.IGNORECASE | re.DOTALL)
-_EXPONENT = re.compile(r"(?<=[0-9.])[eE][+-]?(?=[0-9])|(?<=[0-9])[Tt](?=[0-9])|(?<=[0-9])[Zz]$")
-_LETTER = re.compile(r"[^\W\d]|[;|\t]")
-_NO_VALUE = re.compile(r"[,.][,.]|,$|\n|\r")
-_GAPS = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", r"\n", "inf", "infinity"}
 
 
 class CsvOptions(TypedDict, total=False):
@@ -73,17 +67,17 @@ def find_dialect(path: str | os.PathLike[str], options: CsvOptions | None = None
     dialect = Dialect(best.delimiter, best.quote, best.escape, encoding, skip=before, notes=before - sep)
     rows = [cells for _, cells in best.rows[notes:]]
     header = options.get("header")
-    if header is None and (header := _is_header(rows[0], rows[1:])) is None:
+    if header is None and (header := is_header(rows[0], rows[1:])) is None:
         raise FormatError(
             f"{where} line {dialect.skip + 1}: it must be clear whether this line holds the column names or a row, got "
             f"{printable(', '.join(rows[0]), 60)}; use --header or --no-header"
         )
-    if not header and any(cells[0][:1] != "#" for _, cells in best.rows[:notes]):
+    if not header and any(cells[0][:1] != "#" or any(cells[1:]) for _, cells in best.rows[:notes]):
         advice = f"use --skip-rows {dialect.skip}, if the rows begin below"
         raise FormatError(f"{where} line {skip + 1}: row must have {len(rows[0])} columns, got 1; {advice}")
     if not header:
-        return dialect._replace(header=False, names=_numbered(rows))
-    names, shifted = _names(rows[0], rows[1:])
+        return dialect._replace(header=False, names=numbers_as_names(rows))
+    names, shifted = names_of_cells(rows[0], rows[1:])
     return dialect._replace(skip=skip + best.rows[notes][0], names=names, row_names=shifted)
 
 
@@ -187,10 +181,8 @@ def _best(readings: list[_Reading], where: str) -> _Reading | None:
     for score, i in scored[1:]:
         mark = readings[-i].delimiter
         if mark != best.delimiter and score[0] and score[:5] == scored[0][0][:5] and score[5] > scored[0][0][5] - _CLEARLY:
-            raise FormatError(
-                f"{where}: file must have one delimiter, got {best.delimiter!r} and {mark!r}, which both give as many cells in "
-                "each row; use --delimiter"
-            )
+            marks = f"{best.delimiter!r} and {mark!r}, which both separate each row into as many cells"
+            raise FormatError(f"{where}: file must have one delimiter, got {marks}; use --delimiter")
     return best
 
 
@@ -198,11 +190,11 @@ def _score(reading: _Reading) -> tuple[float, ...]:
     """Return how well a reading fits, to be compared with that of another."""
     notes = _notes(reading.rows)
     rows = [cells for _, cells in reading.rows[notes:]]
-    width, below = _width(rows), rows[1:]
+    width, below = row_width(rows), rows[1:]
     same = sum(len(cells) == width for cells in below) / max(len(below), 1) if below else 1.0
     cells = list(islice((cell for row in rows for cell in row), _MOST_CELLS))
-    values = sum(map(_is_value, cells)) / max(len(cells), 1)
-    names, shifted = _names(rows[0], below) if rows else ((), False)
+    values = sum(map(is_value, cells)) / max(len(cells), 1)
+    names, shifted = names_of_cells(rows[0], below) if rows else ((), False)
     fits = len(names) == width and not shifted
     likely = width > 1 and same >= 0.5
     if reading.delimiter == " ":  # else text: numbers, or names in quotes as R writes them
@@ -211,99 +203,12 @@ def _score(reading: _Reading) -> tuple[float, ...]:
     return likely, reading.delimiter != " ", -notes, fits, same, values, width, -inside
 
 
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    """Return the number of cells that most rows below the first have."""
-    return Counter(map(len, rows[1:] or rows)).most_common(1)[0][0] if rows else 0
-
-
 def _notes(rows: list[tuple[int, list[str]]]) -> int:
     """Return how many rows at the beginning are lines of text or comments, and no row of the table."""
-    width = _width([cells for _, cells in rows])
+    width = row_width([cells for _, cells in rows])
     for count, (_, cells) in enumerate(rows):
-        comment = re.match(r"#[#\s]", cells[0]) and len(cells) != width
-        text = not any(cells[1:]) and (_LETTER.search(cells[0]) or cells[0].startswith("#"))
+        comment = re.match(r"#\s", cells[0]) and len(cells) != width
+        text = not any(cells[1:]) and (LETTER.search(cells[0]) or cells[0].startswith("#"))
         if width < 2 or not (comment or text):
             return count
     return 0
-
-
-def _is_value(cell: str) -> bool:
-    """Whether a cell is a number, an amount, a date or a time, however it is written: digits, and no letters."""
-    rest = _EXPONENT.sub("", cell.strip())
-    return any(c.isdigit() for c in rest) and not _LETTER.search(rest) and not _NO_VALUE.search(rest)
-
-
-def _is_gap(cell: str) -> bool:
-    """Whether a cell says nothing: without letters and digits, or a word for a gap."""
-    text = cell.strip().lower()
-    return text.lstrip("+-") in _GAPS or not any(c.isalnum() for c in text)
-
-
-def _is_header(first: list[str], rows: list[list[str]]) -> bool | None:
-    """Return whether the first row holds the names of the columns; None where it may and may not.
-
-    In a column of values a word is a name and a value is none; a gap says nothing. In a column of words, a word that comes
-    again is no name. Numbers that count, such as 0, 1, 2 or 2019, 2020, may be names beside words.
-    """
-    rows = [cells for cells in rows if len(cells) == len(first)][:_MOST_ROWS]
-    names = values = gaps = again = new = 0
-    columns = list(zip(*rows, strict=True)) or [()] * len(first)
-    for cell, column in zip(first, columns, strict=True):
-        below = [c for c in column if not _is_gap(c)]
-        typed = (not rows or len(below) > 0) and sum(map(_is_value, below)) >= _NEARLY * len(below)
-        gap, value = _is_gap(cell), _is_value(cell)
-        names += typed and not gap and not value
-        values += typed and value
-        gaps += typed and gap
-        again += not typed and not gap and cell in below
-        new += not typed and not gap and not value and cell not in below
-    numbers = [cell for cell in first if _is_value(cell)]
-    counts = _count_up(numbers)
-    index = bool(rows) and not first[0].strip() and _count_up(columns[0])
-    if names:
-        sure = counts and (float(numbers[0]) == 0 or len(numbers) > 3)
-        return None if gaps > names or (values and not sure and names <= 2 * values) else True
-    if values:
-        pandas = index and float(columns[0][0]) == 0 and _count_up(["-1", *first[1:]])
-        sure = values > 3 or (pandas and len(rows) > 4)
-        return False if not pandas and (again or not (counts and new)) else sure or None
-    if gaps:
-        return False if not new else index or None
-    return new > 0 or not again or len(first) == 1
-
-
-def _count_up(cells: Sequence[str]) -> bool:
-    """Whether all cells are numbers, each one more than the one before, or three or more at even steps."""
-    if not all(re.fullmatch(r"\s*-?[0-9]{1,9}(\.[0-9]{1,6})?\s*", cell) for cell in cells) or len(cells) < 2:
-        return False
-    steps = {round(float(b) - float(a), 6) for a, b in pairwise(cells)}
-    return steps == {1} or (len(cells) > 2 and len(steps) == 1 and steps != {0})
-
-
-def _names(first: list[str], rows: list[list[str]]) -> tuple[tuple[str | None, ...], bool]:
-    """Return the name of each cell of a row, and whether its first cell has none in the line of names."""
-    width = _width([first, *rows])
-    names, rows = list(first), [cells for cells in rows if len(cells) == width]
-    more = width - len(names)
-    shifted = False
-    if not any(map(str.strip, names[width:])):
-        del names[width:]
-    if more > 0 and not any(any(cells[-more:]) for cells in rows):
-        names += [""] * more
-    elif more == 1 and len({cells[0] for cells in rows if cells[0]}) == len(rows):  # as R writes the names of rows
-        names, shifted = ["", *names], True
-    if len(names) != width or not rows:
-        return tuple(names), shifted
-    empty = [not name and not any(cells[i] for cells in rows) for i, name in enumerate(names)]
-    several = sum(not name for name in names) - sum(empty) > 1
-    named = (name or (str(i + 1) if several else "") for i, name in enumerate(names))
-    return tuple(None if left else name for name, left in zip(named, empty, strict=True)), shifted
-
-
-def _numbered(rows: list[list[str]]) -> tuple[str | None, ...]:
-    """Return the numbers of the columns as their names, None for a last one that a delimiter at the end of rows makes."""
-    width = Counter(map(len, rows)).most_common(1)[0][0]
-    names: list[str | None] = [str(i + 1) for i in range(width)]
-    if len(rows) > 1 and width > 1 and not any(cells[-1] for cells in rows):
-        names[-1] = None
-    return tuple(names)
