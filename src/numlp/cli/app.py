@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import numlp as nl
 from numlp.cli.options import check_options
 from numlp.cli.usage import Group
+from numlp.data.csv_dialect import CsvOptions
 from numlp.data.mnist import SOURCES
 from numlp.data.splits import Dataset
 from numlp.errors import ArgumentError, DivergenceError, DownloadError, NumlpError, check_choice, printable
@@ -32,6 +33,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 DATASETS = ("digits", *SOURCES)
+FOR_CSV = tuple(CsvOptions.__annotations__)
 _MOST_CLASSES = 20  # in a confusion matrix on the screen
 _FIGURES = {"accuracy": "accuracy", "r2": "R2"}
 
@@ -49,6 +51,17 @@ Decimal = Annotated[str | None, typer.Option(metavar="MARK", help="Decimal mark 
 Thousands = Annotated[
     str | None, typer.Option(metavar="MARK", help="Mark between thousands in a CSV file: , or . or ' or a blank.")
 ]
+Delimiter = Annotated[
+    str | None, typer.Option(metavar="MARK", help="What separates cells in a CSV file: one character, tab or blank.")
+]
+QuoteMark = Annotated[
+    str | None, typer.Option("--quote", metavar="MARK", help="What cells of a CSV file are quoted by, or none.")
+]
+Encoding = Annotated[str | None, typer.Option(help="Of a CSV file that is not UTF-8, such as cp1252.")]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="Whether the first line of a CSV file names the columns.")
+]
+SkipRows = Annotated[int | None, typer.Option(metavar="N", help="Lines of a CSV file to leave out at its beginning.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a model of other data, or another file.")]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
 
@@ -116,6 +129,11 @@ def version(show: Annotated[bool, typer.Option("--version", "-V", help="Print th
 def warn(message: str) -> None:
     """Print on stderr what the user should know, and go on."""
     write_line(f"numlp: warning: {message}", sys.stderr)
+
+
+def csv_options(context: typer.Context) -> CsvOptions:
+    """Return what the user says about how a CSV file is written."""
+    return CsvOptions(**{name: context.params[name] for name in FOR_CSV})  # type: ignore[typeddict-item]
 
 
 def refuse(context: typer.Context, names: Iterable[str], what: str) -> None:

@@ -3,21 +3,25 @@
 import gzip
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import numlp as nl
+from numlp.data.csv_dialect import CsvOptions, describe_dialect, find_dialect
 from numlp.data.idx import read_idx
 from numlp.data.images import read_picture
 from numlp.data.inputs import Inputs
 from numlp.data.kinds import PICTURES, check_readable, kind_of
-from numlp.data.tables import read_csv
-from numlp.errors import FormatError, ShapeError
+from numlp.data.tables import Table, column_place, drop_columns, read_csv
+from numlp.errors import ArgumentError, FormatError, ShapeError, printable, typed
+
+_NO_INPUTS = ("label", "labels", "class", "target", "y", "id", "index", "")  # what a column too many is often called
 
 
-def read_rows(network: nl.Network, path: Path) -> tuple[Any, str]:
+def read_rows(network: nl.Network, path: Path, csv: CsvOptions | None = None, drop: Sequence[str] = ()) -> tuple[Any, str]:
     """Return rows for the network from a picture, an IDX or a CSV file, told by content, and what was assumed.
 
     Raises
@@ -29,6 +33,11 @@ def read_rows(network: nl.Network, path: Path) -> tuple[Any, str]:
     """
     kind = kind_of(path)
     check_readable(kind, path)
+    is_csv = kind == "text" or (kind == "gzip" and _is_packed_text(path))
+    if not is_csv:
+        given = ["drop" for name in drop] + [name for name, value in (csv or {}).items() if value is not None]
+        if given:
+            raise ArgumentError(f"{path}: file must be CSV for --{given[0].replace('_', '-')}, got {kind}")
     if kind in PICTURES:
         side = math.isqrt(network.n_in)
         if side * side != network.n_in:
@@ -39,12 +48,42 @@ def read_rows(network: nl.Network, path: Path) -> tuple[Any, str]:
             raise _unlike_pixels(inputs, path)
         x, note = read_picture(path, (side, side), inputs.box, inputs.centred)
         return _mapped(1 - x if inputs.paper == inputs.high else x, unit), note
-    if kind == "IDX" or (kind == "gzip" and not _is_packed_text(path)):
+    if not is_csv:
         array = read_idx(path)
         if array.ndim < 2 or array.size == 0:
             raise FormatError(f"{path}: file must hold at least 1 row of numbers, got dimensions {array.shape}")
         return as_trained(network, array.reshape(len(array), -1), str(path), pixels=True)
-    return as_trained(network, read_csv(path).x, str(path))
+    table, _, how = read_numbers(network, str(path), csv or {}, drop)
+    x, note = as_trained(network, table.x, str(path))
+    return x, note + how
+
+
+def read_numbers(
+    network: nl.Network, path: str, csv: CsvOptions, drop: Sequence[str], target: str | None = None
+) -> tuple[Table, Any, str]:
+    """Return the rows of a CSV file for the network, the column `target`, and in words what is not ordinary about the file.
+
+    Raises
+    ------
+    FormatError, ArgumentError
+        As `read_csv` and `column_place`.
+    ShapeError
+        If there are more columns than the network takes.
+    """
+    table, y = drop_columns(read_csv(path, **csv), drop, path), None
+    if target is not None:
+        y = table.x[:, column_place(table, target, path, "target")]
+        table = drop_columns(table, [target], path) if table.x.shape[1] > 1 else table._replace(x=table.x[:, :0])
+    more = table.x.shape[1] - network.n_in
+    if more > 0:
+        names = table.names or tuple(str(i + 1) for i in range(len(table.x[0])))
+        likely = next((name for name in names if name.lower() in _NO_INPUTS), names[0])
+        shown = printable(", ".join(names[:5]), 100) + (", ..." if len(names) > 5 else "")
+        got = f"got {network.n_in + more} ({shown})"
+        advice = f"leave out what is no input, such as by --drop {typed(likely)}"
+        raise ShapeError(f"{path}: rows must have {network.n_in} columns, {got}; {advice}")
+    words = describe_dialect(find_dialect(path, csv)._replace(header=True))
+    return table, y, f"; {words}" if words else ""
 
 
 def load_model(path: Path, usage: str) -> nl.Network:

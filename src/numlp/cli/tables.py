@@ -1,13 +1,13 @@
 """numlp train, evaluate and predict for a table in a file: its target, its columns, figures and predictions."""
 
-import csv
 import difflib
 import io
 import json
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from csv import writer
 from dataclasses import asdict
 from itertools import chain, count
 from pathlib import Path
@@ -21,8 +21,9 @@ from numlp import metrics
 from numlp.cli.app import DATASETS, check_replaced, fail, print_confusion, speaker, warn, writable
 from numlp.cli.table_report import FEW, Target, describe, listed, readings_of, say_table
 from numlp.data.cells import Labels, Table, cells, is_there
+from numlp.data.csv_dialect import CsvOptions, describe_dialect
 from numlp.data.dates import Dates
-from numlp.data.frames import SUFFIXES, column_names, index_names, is_frame, read_frame
+from numlp.data.frames import SUFFIXES, column_names, frame_dialect, index_names, is_frame, read_frame
 from numlp.data.number_texts import DECIMALS, THOUSANDS, Marks
 from numlp.data.splits import test_rows
 from numlp.data.text_columns import report_of
@@ -48,6 +49,7 @@ class Wishes(NamedTuple):
     seed: int
     default_missing: bool = True
     marks: Marks = Marks()
+    csv: CsvOptions = CsvOptions()
 
 
 def is_table(dataset: str) -> bool:
@@ -84,7 +86,7 @@ def train_table(
     check_number(wishes.test_fraction, "train", "--test-fraction", low=0, below=1)
     out, data = writable(out or Path(name_of(path) + ".safetensors"), path), Path(path).name
     replaced = check_replaced(out, data, force)
-    frame, found = _read_training(path, wishes)
+    frame, found = _read_training(path, wishes, say)
     target, report = str(wishes.target), report_of(frame)
     for word in report.unused:
         warn(f"{path}: no cell is {printable(word, 40)!r}, which --missing says is a gap")
@@ -120,7 +122,7 @@ def train_table(
 
 def evaluate_table(
     network: nl.Network, model_path: Path, path: str, target: str | None, drop: Sequence[str], marks: Marks,
-    as_json: bool, quiet: bool,
+    csv: CsvOptions, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Print how good the model of a table is on the rows of a file."""
     if not is_table(path):
@@ -129,7 +131,7 @@ def evaluate_table(
     target = target or notes["target"]
     if target is None:
         raise ArgumentError(f"evaluate: --target must name a column of {path}: the model does not know it, got none")
-    frame = _read_new(model, notes, path, drop, target, marks)
+    frame = _read_new(model, notes, path, drop, target, marks, csv, quiet)
     values = _values(model, Table(frame, path), frame.column_names.index(target), path, target)
     there = np.flatnonzero(values >= 0 if hasattr(model, "classes_") else ~np.isnan(values))
     if not len(there):
@@ -148,15 +150,15 @@ def evaluate_table(
 
 
 def predict_table(
-    network: nl.Network, model_path: Path, path: Path, drop: Sequence[str], marks: Marks, out: Path | None, proba: bool,
-    as_json: bool, quiet: bool,
+    network: nl.Network, model_path: Path, path: Path, drop: Sequence[str], marks: Marks, csv: CsvOptions,
+    out: Path | None, proba: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Print what the model of a table says about the rows of a file, or write it to a CSV file."""
     model, notes = _model(network, model_path)
     classifier = hasattr(model, "classes_")
     if proba and not classifier:
         raise ArgumentError("predict: --proba must come with a model of classes, got one of numbers")
-    frame = _read_new(model, notes, str(path), drop, None, marks)
+    frame = _read_new(model, notes, str(path), drop, None, marks, csv, quiet)
     found: dict[str, list[Any]] = {}
 
     def add(name: str, values: Array) -> None:
@@ -174,7 +176,7 @@ def predict_table(
     rows = list(zip(*found.values(), strict=True))
     if out is not None:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([list(found), *([_cell(v, ".9g") for v in row] for row in rows)])
+        writer(text, lineterminator="\n").writerows([list(found), *([_cell(v, ".9g") for v in row] for row in rows)])
         replace_file(out, text.getvalue().encode())
     if as_json:
         print(
@@ -193,17 +195,27 @@ def predict_table(
             print("\t".join(printable(_cell(value, ".4f" if classifier else ".9g")) for value in row))
 
 
-def _read_training(path: str, wishes: Wishes) -> tuple[Any, Target]:
+def _names_in(path: str, csv: CsvOptions, say: Callable[[str], None]) -> tuple[list[str], str]:
+    """Return the names of a file's columns, and what errors call the file; say what is not ordinary about a CSV file."""
+    dialect = frame_dialect(path, **csv)
+    if dialect is None:
+        return column_names(path), path
+    if words := describe_dialect(dialect):
+        say(f"{path}: {words}")
+    return dialect.columns(), path if dialect.header else f"{path}, without a line of column names"
+
+
+def _read_training(path: str, wishes: Wishes, say: Callable[[str], None]) -> tuple[Any, Target]:
     """Return the table and its target, with the names that the user gave looked at before the rows are."""
-    names = column_names(path)
+    names, where = _names_in(path, wishes.csv, say)
     if wishes.target is None:
-        raise ArgumentError(f"{path}: --target must name the column to predict, one of ({listed(names)}), got none")
+        raise ArgumentError(f"{where}: --target must name the column to predict, one of ({listed(names)}), got none")
     index = index_names(path)
     for flag, given in (("--target", [wishes.target]), ("--categorical", wishes.categorical), ("--drop", wishes.drop)):
         for name in given:
             if name in index and flag == "--drop":
                 continue  # it is left out anyway
-            _check_name(name, names, path, flag)
+            _check_name(name, names, where, flag)
     for flag, given in (("--categorical", wishes.categorical), ("--drop", wishes.drop)):
         if wishes.target in given:
             raise ArgumentError(f"{path}: {flag} must name columns beside the target, got {wishes.target!r}")
@@ -211,7 +223,7 @@ def _read_training(path: str, wishes: Wishes) -> tuple[Any, Target]:
         raise ArgumentError(f"{path}: file must have a column beside --target and --drop, got none")
     frame = read_frame(
         path, missing=wishes.missing, kinds=dict.fromkeys(wishes.categorical, "category"), drop=wishes.drop,
-        default_missing=wishes.default_missing, marks=wishes.marks,
+        default_missing=wishes.default_missing, marks=wishes.marks, **wishes.csv,
     )  # fmt: skip
     return frame, _target(Table(frame, path), frame.column_names.index(wishes.target), wishes, path)
 
@@ -276,21 +288,24 @@ def _model(network: nl.Network, path: Path) -> tuple[Any, dict[str, Any]]:
     return model, notes
 
 
-def _read_new(model: Any, notes: dict[str, Any], path: str, drop: Sequence[str], target: str | None, marks: Marks) -> Any:
+def _read_new(
+    model: Any, notes: dict[str, Any], path: str, drop: Sequence[str], target: str | None, marks: Marks, csv: CsvOptions,
+    quiet: bool,
+) -> Any:  # fmt: skip
     """Return the table of a file with the columns of a model, and `target` besides.
 
     Errors  ArgumentError naming the columns that are missing, renamed or too many.
     """
-    names, wanted = column_names(path), list(model.columns_.names)
+    (names, where), wanted = _names_in(path, csv, speaker(True, quiet)), list(model.columns_.names)
     for name in drop:
-        _check_name(name, names, path, "--drop")
+        _check_name(name, names, where, "--drop")
     ignored = {*notes["drop"], *drop, *([] if notes["target"] is None else [notes["target"]])} - {target}
     if target is not None:
-        _check_name(target, names, path, "--target")
+        _check_name(target, names, where, "--target")
     found = [name for name in names if name not in ignored and name != target]
     lacking, extra = model.columns_.difference(found)
     if lacking or extra:
-        raise ArgumentError(f"{path}: columns must be those of the model, got {_difference(lacking, extra)}")
+        raise ArgumentError(f"{where}: columns must be those of the model, got {_difference(lacking, extra)}")
     kinds = dict(zip(wanted, model.columns_.kinds, strict=True))
     if target is not None:
         kinds[target] = "category" if _has_texts(model) else "number"
@@ -298,7 +313,7 @@ def _read_new(model: Any, notes: dict[str, Any], path: str, drop: Sequence[str],
     if not path.lower().endswith(".parquet"):
         trained = Marks(notes["decimal"], notes["thousands"], notes["units"])
         how = {"missing": notes["missing"], "default_missing": notes["default_missing"], "trained": trained}
-    frame = read_frame(path, kinds=kinds, drop=sorted(ignored), marks=marks, **how)
+    frame = read_frame(path, kinds=kinds, drop=sorted(ignored), marks=marks, **how, **csv)
     warnings.simplefilter("ignore", UnknownCategoryWarning)  # all unknown cells are said here
     unknown = model.columns_.unknown(Table(frame.select(wanted), path), path)
     for i, (n, level) in unknown.items():

@@ -13,17 +13,24 @@ import typer
 import numlp as nl
 from numlp.cli.app import (
     DATASETS,
+    FOR_CSV,
     AsJson,
     DataDir,
     Decimal,
+    Delimiter,
     Drop,
+    Encoding,
     Force,
+    Header,
     Name,
     Offline,
     Quiet,
+    QuoteMark,
+    SkipRows,
     Thousands,
     app,
     check_replaced,
+    csv_options,
     describe,
     fail,
     load,
@@ -65,7 +72,7 @@ Missing = Annotated[
 # the options that belong to one of them only
 FOR_TABLES = (
     *("target", "task", "categorical", "drop", "missing", "default_missing", "decimal", "thousands", "test_fraction"),
-    "effort",
+    *("effort", *FOR_CSV),
 )
 FOR_IMAGES = (
     *("recipe", "activation", "dropout", "batch_norm", "optimizer", "distort", "patience", "dtype", "data_dir", "offline"),
@@ -114,6 +121,11 @@ def train(
     ] = True,
     decimal: Decimal = None,
     thousands: Thousands = None,
+    delimiter: Delimiter = None,
+    quote: QuoteMark = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    skip_rows: SkipRows = None,
     test_fraction: Annotated[float, typer.Option(help="Share of a table's rows kept for the test; 0 for none.")] = 0.2,
     effort: Annotated[str, typer.Option(help=f"For a table: {', '.join(EFFORTS)}.")] = "default",
     out: Out = None,
@@ -126,6 +138,7 @@ def train(
         refuse(context, FOR_IMAGES, "a data set of images, got a table")
         wishes = Wishes(target, task, categorical or [], drop or [], missing or [], test_fraction, seed)
         wishes = wishes._replace(default_missing=default_missing, marks=marks_of(decimal, thousands, "train"))
+        wishes = wishes._replace(csv=csv_options(context))
         settings = _table_settings(effort, hidden, learning_rate, epochs, batch_size, threads)
         train_table(dataset, wishes, settings, out, as_json, quiet, force)
         return

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +13,22 @@ import typer
 import numlp as nl
 from numlp.cli.app import (
     DATASETS,
+    FOR_CSV,
     AsJson,
     DataDir,
     Decimal,
+    Delimiter,
     Drop,
+    Encoding,
+    Header,
     Name,
     Offline,
     Quiet,
+    QuoteMark,
+    SkipRows,
     Thousands,
     app,
+    csv_options,
     describe,
     load,
     message_of,
@@ -29,11 +37,11 @@ from numlp.cli.app import (
     reports_errors,
     writable,
 )
-from numlp.cli.rows import as_trained, load_model, read_rows
+from numlp.cli.rows import as_trained, load_model, read_numbers, read_rows
 from numlp.cli.tables import evaluate_table, marks_of, predict_table
+from numlp.data.csv_dialect import CsvOptions
 from numlp.data.mnist import SOURCES, data_folder, locate
 from numlp.data.splits import Dataset, Split
-from numlp.data.tables import read_csv, split_target
 from numlp.errors import ArgumentError, FormatError, NumlpError, ShapeError, printable
 
 Model = Annotated[Path, typer.Argument(help="A model file.")]
@@ -51,6 +59,11 @@ def evaluate(
     drop: Drop = None,
     decimal: Decimal = None,
     thousands: Thousands = None,
+    delimiter: Delimiter = None,
+    quote: QuoteMark = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    skip_rows: SkipRows = None,
     data_dir: DataDir = None,
     offline: Offline = False,
     as_json: AsJson = False,
@@ -61,12 +74,13 @@ def evaluate(
     if "table" in network.extra:
         refuse(context, ("data_dir", "offline"), "a model of images, got one of a table")
         marks = marks_of(decimal, thousands, "evaluate")
-        evaluate_table(network, model, dataset, target, drop or [], marks, as_json, quiet)
+        evaluate_table(network, model, dataset, target, drop or [], marks, csv_options(context), as_json, quiet)
         return
-    refuse(context, ("drop", "decimal", "thousands"), "the model of a table")
-    if dataset.endswith(".csv"):
-        rows, note = _read_labelled_csv(network, dataset, target)
+    refuse(context, ("decimal", "thousands"), "the model of a table")
+    if dataset.lower().endswith((".csv", ".csv.gz")):
+        rows, note = _read_labelled_csv(network, dataset, target, csv_options(context), drop or [])
     else:
+        refuse(context, ("target", "drop", *FOR_CSV), "a CSV file")
         rows, note = _test_rows(network, load(dataset, data_dir, offline, quiet)), f"the test rows of {dataset}"
     figures = nl.evaluate(network, rows, progress=not quiet)
     counts = nl.confusion_matrix(network.predict(rows.x, progress=not quiet), rows.y, network.n_out)
@@ -89,6 +103,11 @@ def predict(
     drop: Drop = None,
     decimal: Decimal = None,
     thousands: Thousands = None,
+    delimiter: Delimiter = None,
+    quote: QuoteMark = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    skip_rows: SkipRows = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -104,11 +123,12 @@ def predict(
         if len(sources) > 1:
             raise ArgumentError(f"predict: FILE must be one file for the model of a table, got {len(sources)}")
         marks = marks_of(decimal, thousands, "predict")
-        predict_table(network, model, sources[0], drop or [], marks, out, proba, as_json, quiet)
+        predict_table(network, model, sources[0], drop or [], marks, csv_options(context), out, proba, as_json, quiet)
         return
-    refuse(context, ("out", "proba", "drop", "decimal", "thousands"), "the model of a table")
+    refuse(context, ("out", "proba", "decimal", "thousands"), "the model of a table")
+    csv = csv_options(context)
     if len(sources) == 1:
-        found = _predictions(network, sources[0], quiet)
+        found = _predictions(network, sources[0], csv, drop or [], quiet)
         print(json.dumps(found)) if as_json else _print_predictions(found, "", quiet)
         return
     failed = False
@@ -117,7 +137,7 @@ def predict(
     files = []
     for source in sources:
         try:
-            found = _predictions(network, source, quiet)
+            found = _predictions(network, source, csv, drop or [], quiet)
         except (NumlpError, OSError) as error:
             failed, found = True, {"source": str(source), "error": message_of(error)}
             print(f"numlp: {found['error']}", file=sys.stderr)
@@ -130,9 +150,9 @@ def predict(
         raise typer.Exit(2)
 
 
-def _predictions(network: nl.Network, source: Path, quiet: bool) -> dict[str, Any]:
+def _predictions(network: nl.Network, source: Path, csv: CsvOptions, drop: Sequence[str], quiet: bool) -> dict[str, Any]:
     """Return in JSON's types what the network says about the rows of a file."""
-    x, note = read_rows(network, source)
+    x, note = read_rows(network, source, csv, drop)
     probabilities = network.predict_proba(x, progress=not quiet)
     names = network.class_names or tuple(str(k) for k in range(network.n_out))
     rows = [
@@ -195,13 +215,16 @@ def _test_rows(network: nl.Network, data: Dataset) -> Split:
     return Split(as_trained(network, data.test.x, f"evaluate: {data.name}", pixels=True)[0], data.test.y)
 
 
-def _read_labelled_csv(network: nl.Network, path: str, target: str | None) -> tuple[Split, str]:
+def _read_labelled_csv(
+    network: nl.Network, path: str, target: str | None, csv: CsvOptions, drop: Sequence[str]
+) -> tuple[Split, str]:
     if target is None:
         raise ArgumentError("evaluate: --target must name the column of labels in a CSV file, got none")
-    x, y = split_target(read_csv(path), target, path)
+    table, y, how = read_numbers(network, path, csv, drop, target)
+    x = table.x
     wrong = y[(y != np.floor(y)) | (np.abs(y) > 1e9)]
     if len(wrong) or not x.size:
         found = wrong[0] if len(wrong) else "no other column"
         raise FormatError(f"{path} column {target!r}: labels must be whole numbers beside other columns, got {found}")
     rows, note = as_trained(network, x, path)
-    return Split(rows, y.astype(np.int64)), note
+    return Split(rows, y.astype(np.int64)), note + how

@@ -81,7 +81,7 @@ def find_dialect(path: str | os.PathLike[str], options: CsvOptions | None = None
     return dialect._replace(skip=skip + best.rows[notes][0], names=names, row_names=shifted)
 
 
-def describe(dialect: Dialect) -> str:
+def describe_dialect(dialect: Dialect) -> str:
     """Return in words what is not ordinary about a CSV file, or nothing."""
     delimiter = {"\t": "tabs", " ": "blanks"}.get(dialect.delimiter, repr(dialect.delimiter))
     empty, n = dialect.names.count(None), dialect.notes

@@ -78,8 +78,9 @@ def numbers_as_names(rows: list[list[str]]) -> tuple[str | None, ...]:
 
 
 def row_width(rows: Sequence[Sequence[str]]) -> int:
-    """Return the number of cells that most rows below the first have."""
-    return Counter(map(len, rows[1:] or rows)).most_common(1)[0][0] if rows else 0
+    """Return the number of cells that most rows below the first have; of several such numbers that of the first row."""
+    counts = Counter(map(len, rows[1:] or rows))
+    return max(counts, key=lambda width: (counts[width], width == len(rows[0]) > 1, width), default=0)
 
 
 def is_value(cell: str) -> bool:

@@ -51,6 +51,10 @@ class Dialect(NamedTuple):
     notes: int = 0
     row_names: bool = False
 
+    def columns(self) -> list[str]:
+        """Return the names of the columns that are read."""
+        return [name for name in self.names if name is not None]
+
     def reader(self, lines: Iterator[str]) -> Any:
         """Return a csv.reader of lines of text."""
         return csv.reader(

@@ -105,7 +105,7 @@ def column_names(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> lis
     """
     dialect = frame_dialect(path, **csv)
     if dialect:
-        return [name for name in dialect.names if name is not None]
+        return dialect.columns()
     where = os.fspath(path)
     schema = _schema(path, where)
     index = set(index_columns(schema))
@@ -214,7 +214,7 @@ def _table_dialect(path: str | os.PathLike[str], where: str, options: CsvOptions
     dialect = find_dialect(path, options)
     if not dialect.names:
         raise FormatError(f"{where}: file must have a line of column names, got an empty file")
-    _names([name for name in dialect.names if name is not None], where)
+    _names(dialect.columns(), where)
     return dialect
 
 
