@@ -135,7 +135,8 @@ def _readings(text: str, whole: bool, delimiter: str | None, quote: str | None) 
         if mark not in text and delimiter is None and mark != ",":
             continue
         for character in _quotes(text, mark) if quote is None else (quote,):
-            for escape in ("\\", "") if character and f"\\{character}" in text else ("",):
+            escaped = character and re.search(rf"(?<!\\)(\\\\)*\\{re.escape(character)}", text)
+            for escape in ("\\", "") if escaped else ("",):
                 rows = _rows(text, whole, Dialect(mark, character, escape))
                 if rows == [] and text and character == '"':  # the first row is longer than what is looked at
                     return []
