@@ -48,6 +48,7 @@ def write(path: Path, names: list[str] | None, rows: list[list[str]], how: dict[
     everything = "".join(sum(rows, names or []))
     # what Python would write without quotes, though a reader must take it for something else
     needs_quotes = set("\r\n") & set(everything) - set(end) or any(two in everything for two in ('\\"', "\\'"))
+    needs_quotes = needs_quotes or (how["backslash"] and how["quotechar"] == "'")
     quoting = csv.QUOTE_ALL if needs_quotes else how["quoting"]
     plain = "\\" not in everything  # else nobody can tell what a backslash is for
     escape = {"escapechar": "\\", "doublequote": False} if how["backslash"] and plain else {}
