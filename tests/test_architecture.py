@@ -18,7 +18,7 @@ SRC = Path(nl.__file__).parent
 
 # a module may import modules of its own line and of the lines above it; a folder stands for all its modules
 FLOORS = (
-    ("numlp.version", "numlp.errors", "numlp.files", "numlp.progress", "numlp.signals", "numlp.blas"),
+    ("numlp.version", "numlp.errors", "numlp.finite", "numlp.files", "numlp.progress", "numlp.signals", "numlp.blas"),
     ("numlp.differences", "numlp.undeclared", "numlp.plain_gradients"),
     ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.states", "numlp.kernels"),
     ("numlp.activations", "numlp.initializers", "numlp.hints"),

@@ -1,5 +1,6 @@
 """No answer is made of numbers that are not finite, and no array of a kind that loses numbers without a word."""
 
+import copy
 import re
 
 import numpy as np
@@ -174,3 +175,52 @@ def test_targets_that_do_not_fit_the_outputs_name_the_remedy(name):
     loss, n_out, y, text = HINTS[name]
     network = nl.Network([nl.Dense(3, n_out)], rng=0)
     refused(lambda: nl.fit(network, (np.zeros((4, 3)), y), loss=loss), (ShapeError, ArgumentError), text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.floats(3, 15),
+    st.sampled_from([-1, 1]),
+    st.floats(1e-2, 1e3),
+    st.sampled_from(["float64", "int64", ">f8", "longdouble"]),
+)
+def test_standardize_keeps_the_digits_of_columns_with_an_offset(exponent, sign, spread, dtype):
+    rng = np.random.default_rng(0)
+    x = (sign * 10**exponent + spread * rng.normal(size=(40, 1))).astype(dtype)
+    x = np.column_stack([x, rng.integers(5, size=40).astype(dtype)])
+    exact = x.astype(np.longdouble)
+    std = exact.std(axis=0)
+    true = np.divide(exact - exact.mean(axis=0), std, out=np.zeros_like(exact), where=std > 0)
+    network = nl.Network([nl.Standardize(2).fit(x)], rng=0)
+    tolerance = 1e-3 if network.layers[0].remainder is None else 1e-5 + 1e-15 * 10**exponent / spread  # that of float64
+    for model in (network, copy.deepcopy(network), nl.Network.from_config(network.to_config())):
+        model.restore(network.snapshot())
+        for rows in (slice(0, 1), slice(None)):
+            np.testing.assert_allclose(model.outputs(x[rows]), true[rows].astype(float), atol=tolerance)
+
+
+def test_days_and_seconds_are_learnt_from_float64_as_from_small_numbers():
+    rng = np.random.default_rng(0)
+    small = rng.uniform(0, 1, size=(400, 1))
+    y = (small[:, 0] > 0.4).astype(int)
+
+    def losses(x):
+        layers = [nl.Standardize(1).fit(x), nl.Dense(1, 8, "tanh"), nl.Dense(8, 2)]
+        network = nl.Network(layers, rng=0)
+        history = nl.fit(network, (x, y), validation=(x, y), optimizer=nl.Adam(0.02), epochs=4, batch_size=32)
+        return history["loss"] + history["validation_loss"] + [nl.evaluate(network, (x, y))["loss"]]
+
+    expected = losses(small)
+    np.testing.assert_allclose(losses(small + 2460000.5), expected, rtol=1e-3)
+    np.testing.assert_allclose(losses(1.7e9 + 600 * small), expected, rtol=1e-3)
+    np.testing.assert_allclose(losses((1.7e12 + 6e5 * small).astype(np.int64)), expected, rtol=1e-3)
+
+
+def test_standardize_in_double_precision_refuses_what_its_outputs_cannot_hold():
+    x = 1e9 + np.arange(20.0).reshape(10, 2)
+    network = nl.Network([nl.Standardize(2).fit(x), nl.Dense(2, 2, "tanh")], rng=0)
+    for n in (1, 10):
+        with pytest.raises(ArgumentError, match=r"x\[0, 1\], beyond float32"):
+            network.predict(np.where([[0, 1]], 1e39, x[:n]))
+        with pytest.raises(ArgumentError, match=r"x must hold finite numbers, got 1 NaN"):
+            network.predict(np.where(np.arange(2 * n).reshape(n, 2) == 1, np.nan, x[:n]))

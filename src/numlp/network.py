@@ -15,7 +15,6 @@ from numlp.data.inputs import Inputs
 from numlp.errors import (
     ArgumentError,
     DTypeError,
-    OutputError,
     ShapeError,
     as_array,
     check_choice,
@@ -25,6 +24,7 @@ from numlp.errors import (
     check_number,
     check_within,
 )
+from numlp.finite import FEW, cast, output_error
 from numlp.hints import missing_method
 from numlp.layers import AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
 from numlp.losses import ClassificationLoss, Loss
@@ -33,7 +33,7 @@ from numlp.undeclared import warn_of_undeclared
 
 Array = NDArray[Any]
 
-_FEW = 8  # rows for which a bar and a choice of threads would take longer than the prediction
+_DOUBLE = np.dtype(np.float64)
 _ALONE = 2**18  # parameters that one thread has used up before another one is awake
 _NOISES = (Dropout, AlphaDropout, GaussianNoise)  # layers that do nothing outside training
 _CHUNK = 1024  # rows a forward pass outside training: large enough for the matrix product, small enough for the cache
@@ -183,29 +183,17 @@ class Network:
             rows = slice(start, start + batch_size)
             y = self.forward(self._entering(x, rows, where))
             if not kernels.all_finite(y.reshape(-1)):
-                raise self._not_finite(y, x, start, where)
+                raise output_error(y, x, start, where, self.is_finite())
             yield rows, y
 
     def _entering(self, x: Array, rows: slice, where: str) -> Array:
         """Return some rows of x as the first layer takes them."""
         part = x[rows]
         if not self.layers[0].accepts(part.dtype):
-            part = _cast(part, self.dtype)
+            part = cast(part, self.batch_dtype(part))
         if part.dtype.kind == "f" and not (part.flags.c_contiguous and kernels.all_finite(part.reshape(-1))):
             check_within(*check_finite(x, where, "x"), x, part.dtype, where, "x")
         return part
-
-    def _not_finite(self, y: Array, x: Array, start: int, where: str) -> OutputError:
-        """Return the error about outputs y that are not finite, of rows of x from `start` on."""
-        i = int(np.argmin(np.isfinite(y).all(axis=1)))
-        row = x[start + i]
-        column = int(np.argmax(np.abs(row)))
-        cause = f"x[{start + i}, {column}] is {row[column]:g}, the largest number of that row; scale x"
-        if not self.is_finite():
-            cause = "the network holds NaN or infinite numbers; train it anew, or load it"
-        return OutputError(
-            f"{where}: outputs must be finite numbers, got {y[i][~np.isfinite(y[i])][0]} in row {start + i}: {cause}"
-        )
 
     def outputs(self, x: Any, progress: bool = True) -> Array:
         """Return a copy of the outputs (n, n_out) for any number of rows; numbers of another dtype are converted.
@@ -217,7 +205,7 @@ class Network:
         """
         x = check_matrix(x, "predict", "x", self.n_in)
         self.layers[0].check(x, "predict")
-        if len(x) <= _FEW:
+        if len(x) <= FEW:
             return self._few_outputs(x)
         out = np.empty((len(x), self.n_out), self.dtype)
         with kernels.threads(self.sensible_threads(len(x))), progress_bar(len(x), "predicting", progress, unit="row") as bar:
@@ -231,15 +219,15 @@ class Network:
         """Return what `outputs` returns, for a few rows: where it can be done, in one call, which is most of the time."""
         if self._plan is not None:
             out = np.empty((len(x), self.n_out), self.dtype)
-            own = np.ascontiguousarray(x if x.dtype is self.dtype else _cast(x, self.dtype))
+            own = np.ascontiguousarray(x if x.dtype is self.dtype else cast(x, self.dtype))
             if kernels.mlp(own, self.params, self._plan, self._scratch, out):
                 return out
-        part = x if self.layers[0].accepts(x.dtype) else _cast(x, self.dtype)
+        part = x if self.layers[0].accepts(x.dtype) else cast(x, self.batch_dtype(x))
         if part.dtype.kind == "f" and not (part.flags.c_contiguous and kernels.few_finite(part.ravel())):
             check_within(*check_finite(x, "predict", "x"), x, part.dtype, "predict", "x")
         y = self.forward(part).copy()
         if not kernels.few_finite(y.ravel()):
-            raise self._not_finite(y, x, 0, "predict")
+            raise output_error(y, x, 0, "predict", self.is_finite())
         return y
 
     def predict(self, x: Any, progress: bool = True) -> Array:
@@ -266,7 +254,10 @@ class Network:
 
     def batch_dtype(self, x: Array) -> np.dtype[Any]:
         """Return the dtype in which rows of `x` enter: their own if the first layer takes it, else the network's."""
-        return x.dtype if self.layers[0].accepts(x.dtype) else self.dtype
+        accepts = self.layers[0].accepts
+        if accepts(x.dtype):
+            return x.dtype
+        return _DOUBLE if accepts(_DOUBLE) and not np.can_cast(x.dtype, self.dtype) else self.dtype
 
     def is_finite(self) -> bool:
         """Whether parameters and state are finite numbers."""
@@ -351,17 +342,6 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics, network.extra, network.inputs = metrics, extra, inputs
     return network
-
-
-def _cast(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return x as another dtype, contiguous; what is beyond it becomes infinite, for the caller to find."""
-    if len(x) <= _FEW:
-        try:
-            return x.astype(dtype, "C")
-        except (RuntimeWarning, FloatingPointError):  # where warnings are errors
-            pass
-    with np.errstate(over="ignore"):  # takes longer than the cast of few rows
-        return x.astype(dtype, "C")
 
 
 def _plan(layers: Sequence[Layer], arena: Arena) -> Array | None:

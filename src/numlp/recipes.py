@@ -3,8 +3,8 @@
 The recipes were chosen on the validation rows alone (docs/results.md tells how); the test rows were looked at once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numlp.data.augment import Distortion
@@ -12,7 +12,7 @@ from numlp.data.splits import Dataset, Split
 from numlp.layers import Activation, BatchNorm, Dense, Dropout, Layer, Pixels
 from numlp.losses import SoftmaxCrossEntropy
 from numlp.network import Network
-from numlp.optimizers import OPTIMIZERS, AdamW, Optimizer
+from numlp.optimizers import OPTIMIZERS, AdamW, Optimizer, usual_rate
 from numlp.schedules import SCHEDULES, Schedule
 
 
@@ -67,6 +67,19 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         for name, rate in (("digits", 3e-4), ("mnist", 1e-5), ("fashion-mnist", 1e-5), ("kmnist", 1e-5))
     },
 }  # fmt: skip
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with some fields changed.
+
+    An optimizer without a learning rate takes that of the recipe, in the proportion of the two optimizers' defaults. Widths
+    to search give way to fixed ones.
+    """
+    rate = recipe.learning_rate
+    if "optimizer" in changes:
+        rate *= usual_rate(OPTIMIZERS[changes["optimizer"]]) / usual_rate(OPTIMIZERS[recipe.optimizer])
+    widths = () if "hidden" in changes else recipe.widths
+    return replace(recipe, **{"learning_rate": rate, "widths": widths, **changes})
 
 
 def build_network(recipe: Recipe, data: Dataset, seed: int, dtype: str = "float32") -> Network:

@@ -45,7 +45,7 @@ from numlp.cli.tables import TASKS, Wishes, is_table, marks_of, train_table
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, DivergenceError, check_choice
 from numlp.progress import terminal_width, write_line
-from numlp.recipes import EFFORTS, RECIPES, Recipe, build_network, fit_options
+from numlp.recipes import EFFORTS, RECIPES, Recipe, build_network, changed, fit_options
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"Settings to start from: {', '.join(RECIPES)}.")]
 ActivationName = Annotated[
@@ -252,14 +252,16 @@ def _begin(
 ) -> _Job:  # fmt: skip
     """Check everything that can be checked before training, and load the data."""
     started = time.perf_counter()
-    recipe = RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset]
-    # a width the user has fixed takes the place of the recipe's search
-    recipe = replace(recipe, **({"widths": ()} | fields if "hidden" in fields else fields))
+    usual = RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset]
+    recipe = changed(usual, fields)
     path = writable(out or Path(f"{dataset}.safetensors"))
     replaced = check_replaced(path, dataset, force)
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
+    if recipe.learning_rate != usual.learning_rate and "learning_rate" not in fields:
+        rate = f"learning rate {recipe.learning_rate:g} for {recipe.optimizer}"
+        say(f"{rate}: the recipe's {usual.learning_rate:g} is for {usual.optimizer}")
     return _Job(name, recipe, data, seed, dtype, path, replaced, as_json, quiet, say, started)
 
 

@@ -114,6 +114,10 @@ class Average(Layer):
                 dx += gradient
         return dx if self.need_dx else None
 
+    def accepts(self, dtype: np.dtype[Any]) -> bool:
+        """Whether the first layer of each stack takes this dtype."""
+        return all(stack[0].accepts(dtype) for stack in self.stacks)
+
     def check(self, x: Array, where: str) -> None:
         """Ask the first layer of each stack."""
         for stack in self.stacks:

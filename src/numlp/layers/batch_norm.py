@@ -24,7 +24,8 @@ class BatchNorm(Layer):
         dx = gamma / sqrt(running_variance + epsilon) dy, in inference                           (4)
 
     In training, mean and variance are the batch's; else the running ones, which are saved with the model and not
-    trained. A batch of one row has variance 0 and gives y = beta.
+    trained. A batch of one row has no variance and gives y = beta: `fit` refuses batch_size=1. A last batch of one row,
+    where the others have more, is taken: over an epoch it does no measurable harm.
 
     Shapes  x, y (N, O); gamma, beta, running_mean, running_variance (O,).
     Source  Ioffe, Szegedy 2015, algorithm 1 and 2.

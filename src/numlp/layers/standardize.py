@@ -1,5 +1,6 @@
 """Preprocessing of columns as the first layer."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from numlp.arena import Parameter, aligned_empty
-from numlp.errors import ArgumentError, ShapeError, check_count, check_finite, check_matrix
+from numlp.errors import ArgumentError, ShapeError, check_count, check_finite, check_matrix, check_within
 from numlp.kernels import blocks
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
+
+_DIGITS = 1000  # units in the last place of a mean: a smaller std has less than three digits
 
 
 class Standardize(Layer):
@@ -23,6 +26,10 @@ class Standardize(Layer):
     As the first layer it is the network's preprocessing: the saved model takes raw columns. Mean and std are saved with the
     model and not trained; before `fit` or `give` they are 0 and 1. A constant column tells nothing, and becomes 0.
 
+    Where a column has an offset so large against its spread that the network's dtype has less than three digits of the
+    spread (std < 1000 eps |mean|: seconds since 1970, Julian days, coordinates in meters), (1) is computed in double
+    precision, and x enters the network as it is: float64 and integers keep all digits.
+
     Shapes  x, y (N, O); mean, std (O,).
     Source  LeCun, Bottou, Orr, Müller 1998, section 4.3.
 
@@ -30,6 +37,9 @@ class Standardize(Layer):
     ----------
     n_in
         O.
+    remainder
+        What the network's dtype cannot hold of the mean, (O,), where (1) is computed in double precision; `fit` and `give`
+        set it.
 
     Examples
     --------
@@ -45,9 +55,10 @@ class Standardize(Layer):
     std: Array
     takes_any_scale = True
 
-    def __init__(self, n_in: int) -> None:
+    def __init__(self, n_in: int, remainder: Sequence[float] | None = None) -> None:
         self.n_in = self.n_out = check_count(n_in, "Standardize", "n_in")
-        self._given: tuple[Array, Array] = (np.zeros(self.n_in), np.ones(self.n_in))
+        self.remainder = None if remainder is None else self._columns(remainder, "Standardize", "remainder").tolist()
+        self._given: tuple[Array, Array] | None = None
 
     def fit(self, x: ArrayLike) -> "Standardize":
         """Equation (2), in double precision; before or after a network has taken the layer in. Returns the layer.
@@ -68,18 +79,28 @@ class Standardize(Layer):
 
         Errors  ShapeError if they are not (O,); ArgumentError if one is not finite, or a std is negative.
         """
-        given = np.array(mean, np.float64), np.array(std, np.float64)
-        for name, array in zip(("mean", "std"), given, strict=True):
-            if array.shape != (self.n_in,):
-                raise ShapeError(f"Standardize.give: {name} must have shape ({self.n_in},), got {array.shape}")
-            check_finite(array, "Standardize.give", name)
+        where = "Standardize.give"
+        given = self._columns(mean, where, "mean"), self._columns(std, where, "std")
         if (given[1] < 0).any():
-            raise ArgumentError(f"Standardize.give: std must hold numbers at least 0, got {given[1].min()}")
+            raise ArgumentError(f"{where}: std must hold numbers at least 0, got {given[1].min()}")
+        self._given = given
         if self._bound:
-            self.mean[...], self.std[...] = given
-        else:
-            self._given = given
+            self._take(*given)
         return self
+
+    def _columns(self, values: ArrayLike, where: str, name: str) -> Array:
+        """Return one finite number a column."""
+        array = np.array(values, np.float64)
+        if array.shape != (self.n_in,):
+            raise ShapeError(f"{where}: {name} must have shape ({self.n_in},), got {array.shape}")
+        check_finite(array, where, name)
+        return array
+
+    def _take(self, mean: Array, std: Array) -> None:
+        """Write mean and std, and what is left of the mean where that matters."""
+        self.mean[...], self.std[...] = mean, std
+        coarse = (std > 0) & (std < _DIGITS * np.finfo(self.dtype).eps * np.abs(mean))
+        self.remainder = (mean - self.mean).tolist() if coarse.any() else None
 
     def parameters(self) -> Sequence[Parameter]:
         """Mean and std: saved, not trained."""
@@ -87,16 +108,34 @@ class Standardize(Layer):
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Write what `fit` or `give` was told before there was a network."""
-        self.mean[...], self.std[...] = self._given
+        if self._given is None:
+            self.mean[...], self.std[...] = 0, 1
+        else:
+            self._take(*self._given)
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y."""
         super().reserve(batch_size, need_dx)
         self._y = aligned_empty((batch_size, self.n_out), self.dtype)
 
+    def accepts(self, dtype: np.dtype[Any]) -> bool:
+        """Its own dtype, and float64 where it computes in double precision."""
+        return super().accepts(dtype) or (self.remainder is not None and dtype == np.float64)
+
+    def check(self, x: Array, where: str) -> None:
+        """Raise ArgumentError if x, which need not be cast, holds numbers beyond the network's dtype."""
+        if self.remainder is not None:
+            low, high = float(x.min()), float(x.max())
+            if math.isfinite(low + high):  # others are found and named later
+                check_within(low, high, x, self.dtype, where, "x")
+
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         y = self._y[: len(x)]
+        if self.remainder is not None:
+            z = np.subtract(x, self.mean, dtype=np.float64)
+            z -= self.remainder
+            return np.multiply(z, self._inverse(), out=y, casting="same_kind")
         np.subtract(x, self.mean, out=y)
         y *= self._inverse()
         return y
