@@ -309,6 +309,37 @@ def test_dates_are_said_learnt_from_and_checked(here: Path) -> None:
     assert said.endswith("column 'day' must hold numbers or text to be a target, got dates")
 
 
+def test_index_in_a_parquet_file_is_left_out_and_said(here: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.random.default_rng(0).normal(size=60), "y": np.arange(60.0)}).sample(
+        frac=1, random_state=0
+    )
+    frame.to_parquet("x.parquet")
+    out = succeeds("train", "x.parquet", "--target", "y", *QUICK, "--drop", "__index_level_0__")
+    assert "x.parquet: 60 rows, 1 columns beside the target\n" in out
+    assert "left out: __index_level_0__, the index of a pandas frame\n" in out
+    assert json.loads(succeeds("train", "x.parquet", "--target", "y", *QUICK, "--json"))["index"] == ["__index_level_0__"]
+    frame.reset_index(drop=True).to_parquet("plain.parquet")
+    assert succeeds("predict", "x.safetensors", "x.parquet") == succeeds("predict", "x.safetensors", "plain.parquet")
+    assert succeeds("evaluate", "x.safetensors", "x.parquet") == succeeds("evaluate", "x.safetensors", "plain.parquet")
+    frame.set_index("y").to_parquet("y.parquet")
+    message = fails("train", "y.parquet", "--target", "y", *QUICK)
+    assert (
+        message
+        == "numlp: y.parquet: --target must be one of the columns (a), got 'y', the index of a pandas frame; use reset_index()"
+    )
+
+
+def test_digits_of_large_numbers_are_kept_as_categories(here: Path) -> None:
+    ids = [2**53 + i % 3 for i in range(60)]
+    parquet.write_table(pa.table({"id": ids, "y": [float(i % 3) for i in range(60)]}), "big.parquet")
+    assert " number " in succeeds("train", "big.parquet", "--target", "y", "--task", "regression", *QUICK)
+    out = succeeds("train", "big.parquet", "--target", "y", "--task", "regression", "--categorical", "id", *QUICK)
+    assert "id category 3 0" in " ".join(out.split())
+    write(here / "big.csv", {"id": ids, "y": [float(i % 3) for i in range(60)]})
+    assert succeeds("predict", "big.safetensors", "big.parquet") == succeeds("predict", "big.safetensors", "big.csv")
+
+
 def test_missing_file_is_status_4(models: dict[str, Path], here: Path) -> None:
     assert fails("train", "no.csv", "--target", "x", status=4).startswith("numlp: no.csv: No such file or directory")
     assert fails("predict", models["sold"], "no.csv", status=4).startswith("numlp: no.csv: No such file or directory")

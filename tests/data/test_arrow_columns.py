@@ -51,7 +51,7 @@ def objects(rows: Rows) -> Any:
 
 
 def pandas_frame(rows: Rows, index: str = "shuffled") -> Any:
-    types = ["float64", "Int64", "str", "boolean", "datetime64[us]"]
+    types = ["float64", "Int64", "string", "boolean", "datetime64[us]"]
     columns = {
         name: pd.Series(list(column), dtype=kind)
         for name, column, kind in zip(NAMES, zip(*rows, strict=True), types, strict=True)
@@ -59,6 +59,10 @@ def pandas_frame(rows: Rows, index: str = "shuffled") -> Any:
     frame = pd.DataFrame(columns)
     frame.index = INDEXES[index](len(rows))
     return frame
+
+
+def scalar(cell: Any) -> Any:
+    return np.datetime64(cell, "us") if isinstance(cell, dt.datetime) else None if cell is None else np.array([cell])[0]
 
 
 def arrow_table(rows: Rows) -> Any:
@@ -71,6 +75,8 @@ CONTAINERS: dict[str, Callable[[Rows], Any]] = {
     "tuples": tuple,
     "pandas": pandas_frame,
     "pandas objects": lambda rows: pd.DataFrame(objects(rows), columns=NAMES, index=INDEXES["text"](len(rows))),
+    "pandas in nanoseconds": lambda rows: pandas_frame(rows).astype({"day": "datetime64[ns]"}),
+    "scalars of NumPy": lambda rows: objects([tuple(map(scalar, row)) for row in rows]),
     "arrow": arrow_table,
     "arrow in parts": lambda rows: pa.concat_tables([arrow_table(rows[:1]), arrow_table(rows[1:])]),
     "arrow batch": lambda rows: arrow_table(rows).combine_chunks().to_batches()[0],
@@ -185,9 +191,15 @@ def test_frames_of_other_libraries_are_read_column_by_column() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], type[NumlpError], str]] = {
-    "series": (lambda: pd.Series([1.0]), ShapeError, "got a Series of shape (1,); x.to_frame() makes a table of a column"),
-    "polars series": (lambda: pl.Series([1.0]), ShapeError, "got a Series of shape (1,); x.to_frame() makes a table"),
+    "series": (lambda: pd.Series([1.0]), ShapeError, "got Series of shape (1,); x.to_frame() makes a table of a column"),
+    "polars series": (lambda: pl.Series([1.0]), ShapeError, "got Series of shape (1,); x.to_frame() makes a table"),
     "arrow array": (lambda: pa.array([1.0]), ShapeError, "got 1 cells; use pyarrow.table({'x': x})"),
+    "index": (lambda: pd.Index([1.0]), ShapeError, "got Index of shape (1,); x.to_frame() makes a table of a column"),
+    "dask": (
+        lambda: SimpleNamespace(iloc=1, columns=["a"], compute=lambda: None, __arrow_c_stream__=None),
+        DTypeError,
+        "got SimpleNamespace; use x.compute()",
+    ),
     "lazy": (lambda: pl.LazyFrame({"a": [1]}), DTypeError, "got LazyFrame; use x.collect()"),
     "twice": (lambda: pd.DataFrame([[1, 2]], columns=["a", "a"]), ArgumentError, "each column once, got 'a' twice"),
     "number as text": (lambda: pd.DataFrame([[1, 2]], columns=[1, "1"]), ArgumentError, "each column once, got '1' twice"),

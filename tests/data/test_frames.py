@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from numlp.data import frames
-from numlp.data.frames import column_names, read_frame
+from numlp.data.frames import column_names, index_names, read_frame
 from numlp.errors import FormatError, MissingExtraError
 
 pa = pytest.importorskip("pyarrow")
@@ -127,6 +127,36 @@ def test_parquet_keeps_its_kinds_also_coded_ones(tmp_path: Path) -> None:
     parquet.write_table(pa.table(columns), path)
     assert column_names(path) == ["c", "t", "n"]
     assert read_frame(path).to_pydict() == {"c": ["u", None, "u"], "t": [True, None, False], "n": [None] * 3}
+
+
+def test_index_of_a_pandas_frame_in_parquet_is_no_column(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    path, data = tmp_path / "x.parquet", {"a": [1.5, 2.5, 3.5], "b": ["u", None, "v"]}
+    indexes = {
+        "__index_level_0__": [2, 0, 1],
+        "day": pd.date_range("2024-01-01", periods=3, name="day"),
+        "a": pd.Index([3, 1, 2], name="a"),  # as a column is called
+        "k": pd.MultiIndex.from_tuples([("x", 1), ("x", 2), ("y", 1)], names=["k", None]),
+        "": pd.RangeIndex(3),
+    }
+    for name, index in indexes.items():
+        pd.DataFrame(data, index=index).to_parquet(path)
+        found = index_names(path)
+        assert found == ([] if name == "" else [name, "__index_level_1__"] if name == "k" else found)
+        assert column_names(path) == ["a", "b"] and len(found) == getattr(index, "nlevels", 1) - (name == "")
+        assert read_frame(path).to_pydict() == data
+    parquet.write_table(pa.table({"__index_level_0__": [1, 2], "__index_level_x__": [3, 4]}), path)
+    assert (column_names(path), index_names(path)) == (["__index_level_x__"], ["__index_level_0__"])
+    assert read_frame(path, drop=["__index_level_0__"]).column_names == ["__index_level_x__"]
+
+
+@pytest.mark.parametrize(
+    "about", ["{", "[1]", '{"index_columns": 3}', '{"index_columns": [{}, null, ["a"]]}', '{"a":' * 100_000, "\xff", '"a"']
+)  # fmt: skip
+def test_metadata_of_pandas_may_be_anything(about: str, tmp_path: Path) -> None:
+    table = pa.table({"a": [1, 2]}).replace_schema_metadata({b"pandas": about.encode("latin-1")})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    assert read_frame(tmp_path / "x.parquet").to_pydict() == {"a": [1, 2]} and column_names(tmp_path / "x.parquet") == ["a"]
 
 
 def test_parquet_that_declares_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

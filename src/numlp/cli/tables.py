@@ -213,9 +213,11 @@ def _read_training(path: str, wishes: Wishes, say: Callable[[str], None]) -> tup
     index = index_names(path)
     for flag, given in (("--target", [wishes.target]), ("--categorical", wishes.categorical), ("--drop", wishes.drop)):
         for name in given:
-            if name in index and flag == "--drop":
-                continue  # it is left out anyway
-            _check_name(name, names, where, flag)
+            if name not in index:
+                _check_name(name, names, where, flag)
+            elif flag != "--drop":  # it is left out anyway
+                expected = f"{where}: {flag} must be one of the columns ({listed(names)})"
+                raise ArgumentError(f"{expected}, got {name!r}, the index of a pandas frame; use reset_index()")
     for flag, given in (("--categorical", wishes.categorical), ("--drop", wishes.drop)):
         if wishes.target in given:
             raise ArgumentError(f"{path}: {flag} must name columns beside the target, got {wishes.target!r}")

@@ -34,8 +34,10 @@ class Integers(NamedTuple):
 
 
 def is_data_frame(x: Any) -> bool:
-    """Return True for a pandas frame, and for anything that Arrow can read."""
-    return _is_pandas(x) or hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__")
+    """Return True for a frame or a column of pandas, and for anything that Arrow can read; not for what is still a query."""
+    if hasattr(x, "compute") or hasattr(x, "collect"):
+        return False
+    return any(hasattr(x, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "to_frame")) or _is_pandas(x)
 
 
 def frame_columns(x: Any, where: str) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def frame_columns(x: Any, where: str) -> dict[str, Any]:
     pa = _pyarrow()
     if hasattr(x, "to_frame"):
         hint = f"x.to_frame() makes a table of a column{', x.to_frame().T of a row' if hasattr(x, 'index') else ''}"
-        raise ShapeError(f"{where}: x must have shape (n, columns), got a {type(x).__name__} of shape {x.shape}; {hint}")
+        raise ShapeError(f"{where}: x must have shape (n, columns), got {type(x).__name__} of shape {x.shape}; {hint}")
     if isinstance(x, pa.Array | pa.ChunkedArray) and not pa.types.is_struct(x.type):
         raise ShapeError(f"{where}: x must have shape (n, columns), got {len(x)} cells; use pyarrow.table({{'x': x}})")
     if _is_pandas(x):
@@ -157,8 +159,12 @@ def _days(chunks: Any) -> Array:
 
     kind = chunks.type
     unit = 1 if pa.types.is_date32(kind) else _A_DAY["ms" if pa.types.is_date64(kind) else kind.unit]
-    counts = chunks.cast(pa.int32() if unit == 1 else pa.int64()).cast(pa.float64(), safe=False)  # in UTC
-    return np.asarray(counts.to_numpy(), np.float64) / unit
+    counts = chunks.cast(pa.int32() if unit == 1 else pa.int64()).fill_null(0).to_numpy()  # in UTC
+    if unit == _A_DAY["ns"]:  # more digits than float64 has
+        counts, unit = counts // 1000 + counts % 1000 / 1000, _A_DAY["us"]
+    days = counts.astype(np.float64) / unit
+    days[chunks.is_null().to_numpy()] = np.nan
+    return days
 
 
 def objects(cells: Iterable[Any]) -> Array:

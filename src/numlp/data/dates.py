@@ -30,6 +30,8 @@ def as_utc(when: datetime) -> datetime:
 def days_of(when: date | np.datetime64) -> float:
     """Return the days from the start of 1970 to a date or a time."""
     if isinstance(when, np.datetime64):
+        if (micro := when.astype("datetime64[us]")).astype(when.dtype) == when:
+            return int(micro.astype(np.int64)) / 86_400_000_000
         day = when.astype("datetime64[D]")  # years that microseconds cannot hold
         return float(day.astype(np.int64) + (when - day) / np.timedelta64(1, "D"))
     if isinstance(when, datetime):
