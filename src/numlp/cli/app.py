@@ -157,31 +157,28 @@ def writable(path: Path, source: str | None = None) -> Path:
     return path
 
 
-def check_replaced(path: Path, data: str, force: bool) -> str:
+def check_replaced(path: Path, data: str, out: Path | None, force: bool) -> str:
     """Return in words what model a new one of some data will replace, or nothing.
 
-    Errors  ArgumentError if the file is no model of these data, unless `force` is given.
+    Errors  ArgumentError, unless `force` is given, if the file is no model, or one of other data where no `out` names it.
     """
     if not path.exists():
         return ""
-    remedy = "give another --out, or --force to replace it"
     try:
         network = nl.load(path)
     except (NumlpError, OSError) as error:
         if not force:
             raise ArgumentError(
-                f"{path}: file must be a model of {data} to be replaced, got another file; {remedy}"
+                f"{path}: file must be a model to be replaced by one, got another file; give another --out, or --force"
             ) from error
-        return "; it replaces another file"
+        return "; it replaced a file that was no model"
     notes = network.extra.get("table", {}).get("notes", {})
-    own = (notes or network.extra).get("data", "data that it does not name")
-    if own != data and not force:
-        raise ArgumentError(
-            f"{path}: model must be of {data} to be replaced, got one of {printable(str(own), 60)}; {remedy}"
-        )
+    own = printable(str((notes or network.extra).get("data", "data without a name")), 60)
+    if own != data and out is None and not force:
+        raise ArgumentError(f"{path}: model must be of {data} to be replaced, got one of {own}; give --out, or --force")
     test = {**network.metrics, **notes}.get("test") or {}
     figure = next((f" with test {word} {test[key]:.4g}" for key, word in _FIGURES.items() if key in test), "")
-    return f"; it replaces a model of {printable(str(own), 60)}{figure}"
+    return f"; it replaced a model of {own}{figure}"
 
 
 def print_confusion(names: Sequence[str], counts: NDArray[Any]) -> None:

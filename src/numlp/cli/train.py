@@ -255,7 +255,7 @@ def _begin(
     usual = RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset]
     recipe = changed(usual, fields)
     path = writable(out or Path(f"{dataset}.safetensors"))
-    replaced = check_replaced(path, dataset, force)
+    replaced = check_replaced(path, dataset, out, force)
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
