@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import numlp as nl
 from numlp.cli import app
+from numlp.cli.app import print_confusion
 from numlp.data.splits import test_rows as rows_for_a_test
 from numlp.estimators import TabularClassifier, TabularRegressor, table_model
 
@@ -399,3 +400,137 @@ def test_notes_of_a_file_are_checked(notes: Any, models: dict[str, Path], here: 
     model.notes_ = notes or [1]
     model.save("lies.safetensors")
     assert "lies.safetensors: notes must be" in fails("predict", "lies.safetensors", "t.csv")
+
+
+def columns_of(**columns: list[Any]) -> dict[str, list[Any]]:
+    """Return columns of 60 cells from shorter lists, and a target of numbers."""
+    return {name: (cells * 60)[:60] for name, cells in columns.items()} | {"y": [0.5, 2.5, 1.25] * 20}
+
+
+def test_readings_and_words_for_a_gap_are_listed_and_kept_with_the_model(here: Path) -> None:
+    columns = columns_of(pay=["$1,850.00", "$222", "NA", "?"], share=["12%", "7%", "NA"], when=["31/12/2024", "1/2/2025"])
+    out = succeeds("train", write(here / "u.csv", columns), "--target", "y", *QUICK)
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert lines["pay"].endswith("  $1,850.00 read as 1850: currency, thousands; NA 15, ? 15")
+    assert lines["share"].endswith("  12% read as 12: percent; NA 20")
+    assert lines["when"].endswith("  dates are categories unless they are written as 2024-12-31")
+    notes = TabularRegressor.load("u.safetensors").notes_
+    assert (notes["decimal"], notes["thousands"], notes["units"]) == (".", ",", {"pay": "$", "share": "%"})
+    assert notes["readings"]["share"] == "12% read as 12: percent" and notes["gaps"]["pay"] == {"NA": 15, "?": 15}
+    facts = json.loads(numlp("train", "u.csv", "--target", "y", *QUICK, "--json").stdout)
+    assert facts["columns"][0]["reading"] == "$1,850.00 read as 1850: currency, thousands"
+    assert facts["columns"][1]["gaps"] == {"NA": 20} and "reading" not in facts["columns"][2]
+    assert "number must have the unit" not in succeeds("predict", "u.safetensors", "u.csv")
+    said = fails("predict", "u.safetensors", write(here / "v.csv", columns | {"share": [0.12] * 60}))
+    assert "column 'share' must hold numbers in %, as the file that the model was trained on, got plain numbers" in said
+
+
+def test_file_of_one_row_is_read_as_the_file_of_the_training(here: Path) -> None:
+    (here / "u.csv").write_text("people;rent\n" + "".join(f"{n * 97:,};{n}.5\n" for n in range(1, 81)))
+    succeeds("train", "u.csv", "--target", "rent", *QUICK)
+    (here / "one.csv").write_text("people;rent\n4,850;\n")
+    (here / "plain.csv").write_text("people,rent\n4850,\n")
+    expected = succeeds("predict", "u.safetensors", "plain.csv")
+    assert succeeds("predict", "u.safetensors", "one.csv") == expected
+    assert succeeds("predict", "u.safetensors", "one.csv", "--decimal", ",") != expected
+    (here / "one.csv").write_text("people;rent\n48,50;\n")
+    assert "with ',' as thousands mark, got '48,50'; if it is right, use --decimal ," in fails(
+        "predict", "u.safetensors", "one.csv"
+    )
+
+
+def test_target_with_thousands_is_asked_about_and_then_numbers(here: Path) -> None:
+    (here / "u.csv").write_text("size;price\n" + "".join(f"{n};{n * 37:,}\n" for n in range(1, 81)))
+    assert "use --thousands , for 1036, or --decimal , for 1.036" in fails("train", "u.csv", "--target", "price", *QUICK)
+    out = succeeds("train", "u.csv", "--target", "price", "--thousands", ",", *QUICK)
+    assert (
+        "regression of 'price': the target is numbers, 80 different ones" in out and "1,036 read as 1036: thousands" in out
+    )
+    assert "R2" in succeeds("evaluate", "u.safetensors", "u.csv")
+    for flags, message in (
+        (["--decimal", ";"], "--decimal must be one of '.', ',', got ';'"),
+        (["--decimal", ",", "--thousands", ","], "--thousands must be another mark than --decimal"),
+    ):
+        assert message in fails("train", "u.csv", "--target", "price", *flags)
+
+
+TRUTHS: dict[str, list[Any]] = {
+    "CSV true": ["true", "false"], "CSV True": ["True", "False"], "CSV 1": [1, 0], "CSV 1.0": ["1.0", "0.0"],
+    "Parquet bool": [True, False], "Parquet int": [1, 0], "Parquet float": [1.0, 0.0], "Parquet text": ["TRUE", "FALSE"],
+}  # fmt: skip
+
+
+def test_truth_values_of_columns_and_target_are_the_same_in_every_file(here: Path) -> None:
+    x, files = table()["size"], {}
+    for name, (true, false) in TRUTHS.items():
+        cells = [true if i % 3 else false for i in range(120)]
+        columns = {"x": x, "sale": cells, "sold": cells}
+        path = here / (name.replace(" ", "_") + (".csv" if name.startswith("CSV") else ".parquet"))
+        files[name] = write(path, columns) if path.suffix == ".csv" else path
+        if path.suffix == ".parquet":
+            parquet.write_table(pa.table(columns), path)
+    for name in ("CSV True", "CSV 1", "Parquet bool", "Parquet float"):
+        model = here / "m.safetensors"
+        task = ("--task", "classification") if name == "Parquet float" else ()
+        succeeds("train", files[name], "--target", "sold", *task, *QUICK, "--quiet", "--out", model)
+        figures = [succeeds("evaluate", model, files[other], "--json") for other in TRUTHS]
+        assert len(set(figures)) == 1, (name, figures)
+
+
+def test_predictions_have_columns_of_their_own_whatever_the_target_is_called(here: Path) -> None:
+    for target, names in (
+        ("probability", ["probability", "probability (2)", "probability of no", "probability of yes"]),
+        ("probability of yes", ["probability of yes", "probability", "probability of no", "probability of yes (2)"]),
+    ):
+        write(here / "u.csv", {"x": table()["price"], target: table()["sold"]})
+        succeeds("train", "u.csv", "--target", target, *QUICK, "--out", "m.safetensors")
+        succeeds("predict", "m.safetensors", "u.csv", "--proba", "--out", "p.csv")
+        rows = list(csv.reader((here / "p.csv").read_text().splitlines()))
+        assert rows[0] == names and {row[0] for row in rows[1:]} <= {"yes", "no"}
+        facts = json.loads(succeeds("predict", "m.safetensors", "u.csv", "--json"))
+        assert list(facts["predictions"][0]) == names[:2]
+
+
+def test_model_is_named_after_the_file_and_replaced_only_by_one_of_the_same_data(here: Path) -> None:
+    flags, columns = ("--target", "y", *QUICK), columns_of(x=[1, 2, 3, 4, 5])
+    for name in ("sales.2023.csv", "sales.2024.csv", "v1.CSV"):
+        assert f"saved {name[:-4]}.safetensors after" in succeeds("train", write(here / name, columns), *flags)
+    said = succeeds("train", "sales.2023.csv", *flags)
+    assert "; it replaced a model of sales.2023.csv with test R2 " in said
+    parquet.write_table(pa.table(columns), here / "sales.2023.parquet")
+    model = (here / "sales.2023.safetensors").read_bytes()
+    error = fails("train", "sales.2023.parquet", *flags)
+    assert error.endswith("must be of sales.2023.parquet to be replaced, got one of sales.2023.csv; give --out, or --force")
+    assert (here / "sales.2023.safetensors").read_bytes() == model
+    assert "it replaced a model of sales.2023.csv" in succeeds("train", "sales.2023.parquet", *flags, "--force")
+    assert "it replaced a model of" in succeeds("train", "sales.2024.csv", *flags, "--out", "sales.2023.safetensors")
+    error = fails("train", "sales.2024.csv", *flags, "--out", "v1.CSV")
+    assert error.endswith("file must be a model to be replaced by one, got another file; give another --out, or --force")
+
+
+def test_word_of_missing_that_no_cell_is_is_said(here: Path) -> None:
+    write(here / "u.csv", columns_of(x=[1, " soon", 3], z=["?", "red"]))
+    result = numlp("train", "u.csv", "--target", "y", "--missing", "soon", "--missing", "later", *QUICK)
+    assert result.stderr.count("warning") == 1 and "no cell is 'later', which --missing says is a gap" in result.stderr
+    assert [line.split()[1:] for line in result.stdout.splitlines()[3:5]] == [
+        ["number", "2", "20", "soon", "20"], ["category", "2", "0"],
+    ]  # fmt: skip
+
+
+def test_target_of_few_rows_all_different_says_what_to_do(here: Path) -> None:
+    write(here / "u.csv", {"x": [1, 2, 3, 1, 2, 3, 1, 2], "y": [1000 * i + 7 for i in range(8)]})
+    assert fails("train", "u.csv", "--target", "y", *QUICK).endswith("8 different values in 8 rows; use --task regression")
+    assert "saved u.safetensors" in succeeds("train", "u.csv", "--target", "y", "--task", "regression", *QUICK)
+
+
+def test_of_many_classes_only_the_worst_confusions_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = np.diag(np.full(300, 5))
+    counts[3, 4], counts[7, 2] = 2, 9
+    print_confusion([f"k{i}" for i in range(300)], counts)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "300 classes; the most frequent of 11 confusions (--json has the whole matrix):",
+        "     9  k7 taken for k2", "     2  k3 taken for k4",
+    ]  # fmt: skip
+    print_confusion(["a", "b"], counts[:2, :2])
+    assert len(capsys.readouterr().out.splitlines()) == 4
