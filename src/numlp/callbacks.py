@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numlp.config import description
 from numlp.errors import ArgumentError, check_count, check_number
 from numlp.optimizers import LBFGS
 from numlp.progress import terminal_width
@@ -20,6 +21,10 @@ class Callback:
     """
 
     state_names: tuple[str, ...] | None = None  # None: it only looks on
+
+    def __repr__(self) -> str:
+        return description(self)
+
     diagnoses = False  # whether it reports a training that learns nothing; else `fit` warns
 
     def state(self) -> dict[str, Any]:

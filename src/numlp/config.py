@@ -78,6 +78,17 @@ def _reason(error: CheckpointError) -> str:
     return str(error).removeprefix("to_config: ")
 
 
+def description(part: Any) -> str:
+    """Return how a part was made, without the arguments that have their default: "Adam(learning_rate=0.01)"."""
+    shown = []
+    for name, parameter in inspect.signature(type(part)).parameters.items():
+        value = getattr(part, name, parameter.default)
+        text = f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+        if text != repr(parameter.default):
+            shown.append(f"{name}={text if len(text) <= 60 else f'{text[:57]}...'}")
+    return f"{type(part).__name__}({', '.join(shown)})"
+
+
 def _plain(value: Any) -> Any:
     """Return one argument in JSON's types; a mapping becomes a list of pairs, which keeps their order in any file."""
     value = value.item() if isinstance(value, np.generic) else value

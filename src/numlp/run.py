@@ -32,6 +32,13 @@ class History:
         """Return the number of epochs recorded."""
         return len(self.records)
 
+    def __repr__(self) -> str:
+        last = self.records[-1] if self.records else {}
+        figures = {name: value for name, value in last.items() if name not in ("epoch", "learning_rate", "seconds")}
+        parts = [f"epochs={len(self)}", *(f"{name}={value:.4g}" for name, value in figures.items())]
+        parts += [f"best_epoch={self.best_epoch}"] if self.best_epoch is not None else []
+        return f"History({', '.join(parts)}{', interrupted=True' if self.interrupted else ''})"
+
 
 @dataclass
 class Run:

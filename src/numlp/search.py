@@ -32,6 +32,9 @@ class SearchResult(NamedTuple):
     network: Network | None
     interrupted: bool = False
 
+    def __repr__(self) -> str:
+        return f"SearchResult(best={self.best}, {len(self.trials)} trials, network={self.network!r})"
+
     def __str__(self) -> str:
         columns = list(self.trials[0])
         rows = [[_cell(trial[column], column) for column in columns] for trial in self.trials]

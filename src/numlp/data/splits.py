@@ -12,6 +12,9 @@ class Split(NamedTuple):
     x: NDArray[Any]
     y: NDArray[Any]
 
+    def __repr__(self) -> str:
+        return f"Split(x={_shape(self.x)}, y={_shape(self.y)})"
+
 
 class Dataset(NamedTuple):
     """A data set in three parts.
@@ -26,6 +29,15 @@ class Dataset(NamedTuple):
     test: Split
     class_names: tuple[str, ...]
     image_shape: tuple[int, int]
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("train", "validation", "test"))
+        return f"Dataset({self.name!r}, {parts}, {len(self.class_names)} classes)"
+
+
+def _shape(array: Any) -> str:
+    """Return "float32 (1257, 64)"."""
+    return f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
 
 
 def test_rows(strata: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.arena import aligned_empty
+from numlp.config import description
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -62,6 +63,9 @@ class Loss:
     last: tuple[Array, Array, Array | None] | None = None
     _dy: Array = np.empty((0, 0))
     _losses: Array = np.empty(0)
+
+    def __repr__(self) -> str:
+        return description(self)
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Check all targets of a data set once and return them as batches will want them.

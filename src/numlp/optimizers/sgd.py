@@ -7,6 +7,7 @@ import numpy as np
 
 from numlp import kernels
 from numlp.arena import aligned_empty, aligned_zeros
+from numlp.config import description
 from numlp.errors import ArgumentError, check_number
 from numlp.optimizers.parts import Array, Factors, check_factors, merged, named_parts, norm
 from numlp.schedules import Constant, Schedule
@@ -48,6 +49,9 @@ class Optimizer:
     number_names: tuple[str, ...] = ("n_steps", "rate", "scale")  # what else changes from step to step
     n_scratch = 1  # arrays as long as the parameters that the rule computes in
     weight_decay: float | Schedule = 0.0
+
+    def __repr__(self) -> str:
+        return description(self)
 
     def __init__(
         self,
