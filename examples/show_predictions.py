@@ -12,6 +12,11 @@ SHADES = np.array(list(" .:-=+*#%@"))
 def main() -> None:
     network = nl.load(sys.argv[1])
     data = nl.load_digits()
+    n_pixels = data.test.x.shape[1]
+    if network.n_in != n_pixels:
+        sys.exit(
+            f"{sys.argv[1]}: the model must take the {n_pixels} pixels of the digits, got one that takes {network.n_in}"
+        )
     rows = slice(0, 6)
     images, labels = data.test.x[rows], data.test.y[rows]
     probabilities = network.predict_proba(images)

@@ -122,6 +122,9 @@ def test_evaluate_prints_loss_accuracy_and_confusion(model: Path, tmp_path: Path
     facts = json.loads(succeeds("evaluate", model, "digits", "--json", cwd=tmp_path))
     assert facts["confusion_matrix"] == table.tolist() and facts["rows"] == 360
     assert facts["accuracy"] == pytest.approx(np.trace(table) / 360)
+    data = nl.load_digits().test
+    assert facts["wrong"] == np.flatnonzero(nl.load(model).predict(data.x) != data.y).tolist() != []
+    assert f"wrong, counted from 0: {facts['wrong'][0]}" in out.splitlines()[0]
 
 
 def write_csv(path: Path, rows: Any, header: list[str] | None = None) -> Path:
@@ -415,3 +418,13 @@ def test_train_diagnose_tells_of_a_training_that_diverged(tmp_path: Path) -> Non
     lines = fails(3, "train", "digits", "--quiet", *flags, cwd=tmp_path).splitlines()
     assert lines[0].startswith("diagnosis of the training, causes first:") and "lower the learning rate 1e+20" in lines[1]
     assert lines[-1].startswith("numlp: fit: loss must stay finite")
+
+
+def test_example_refuses_a_model_of_other_images_in_one_line(tmp_path: Path) -> None:
+    nl.save(nl.Network([nl.Dense(784, 10)], rng=0, loss=nl.SoftmaxCrossEntropy()), tmp_path / "m.safetensors")
+    example = Path(__file__).parents[1] / "examples" / "show_predictions.py"
+    process = subprocess.run([sys.executable, example, tmp_path / "m.safetensors"], capture_output=True, text=True)
+    assert process.returncode == 1 and process.stderr.endswith(
+        "model must take the 64 pixels of the digits, got one of 784\n"
+    )
+    assert process.stderr.count("\n") == 1

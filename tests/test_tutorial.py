@@ -22,6 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+import numlp as nl
+
+SOURCES = Path(nl.__file__).parents[1]
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial"
 LANGUAGES = ("en", "zh-CN")
 NAMES = [
@@ -128,6 +131,21 @@ def test_chapter_quotes_the_source(page):
         quote = stripped(textwrap.dedent(block.text))
         excerpts = ["\n".join(source[i : i + len(quote)]) for i in range(len(source))]
         assert quote in [stripped(textwrap.dedent(text)) for text in excerpts], f"{page}:{block.line}: not in the source"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_excerpts_say_visibly_that_they_are_not_to_be_run(page):
+    lines = read(page).splitlines()
+    for block in (block for block in blocks(page) if "source=" in block.info):
+        file = Path(inspect.getsourcefile(quoted_object(block.info))).relative_to(SOURCES).as_posix()
+        mark = {"en": f"*From `{file}`, not to be run:*", "zh-CN": f"（摘自 `{file}`，无需运行：）"}[page.split("/")[0]]
+        assert lines[block.line - 2] == mark, f"{page}:{block.line}: an excerpt without its mark"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_bold_words_are_closed_on_their_line(page):
+    for number, line in enumerate(prose(page).splitlines(), 1):
+        assert line.count("**") % 2 == 0, f"{page}:{number}: bold across a line"
 
 
 @pytest.mark.parametrize("name", NAMES)

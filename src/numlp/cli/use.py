@@ -44,6 +44,8 @@ from numlp.data.mnist import SOURCES, data_folder, locate
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, FormatError, NumlpError, ShapeError, printable
 
+_SHOWN = 10  # wrong rows that are named
+
 Model = Annotated[Path, typer.Argument(help="A model file.")]
 
 
@@ -83,11 +85,19 @@ def evaluate(
         refuse(context, ("target", "drop", *FOR_CSV), "a CSV file")
         rows, note = _test_rows(network, load(dataset, data_dir, offline, quiet)), f"the test rows of {dataset}"
     figures = nl.evaluate(network, rows, progress=not quiet)
-    counts = nl.confusion_matrix(network.predict(rows.x, progress=not quiet), rows.y, network.n_out)
+    labels = network.predict(rows.x, progress=not quiet)
+    counts = nl.confusion_matrix(labels, rows.y, network.n_out)
+    wrong = np.flatnonzero(labels != rows.y).tolist()
     if as_json:
-        print(json.dumps({**figures, "rows": len(rows.x), "confusion_matrix": counts.tolist()}))
+        print(json.dumps({**figures, "rows": len(rows.x), "confusion_matrix": counts.tolist(), "wrong": wrong}))
         return
-    print(f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.2%}  ({len(rows.x):,} rows: {note})")
+    smoothing = getattr(network.loss, "label_smoothing", 0)
+    note += f", label smoothing {smoothing:g} in the loss" if smoothing else ""
+    print(
+        f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.2%}  ({len(rows.x):,} rows: {note})"
+        + (f"  wrong, counted from 0: {', '.join(map(str, wrong[:_SHOWN]))}" if wrong else "")
+        + (f", ... (all {len(wrong):,} with --json)" if len(wrong) > _SHOWN else "")
+    )
     names = network.class_names or tuple(str(k) for k in range(network.n_out))
     print_confusion(names, counts)
 
