@@ -246,7 +246,11 @@ def test_own_layer_that_would_not_be_built_again_is_not_saved(layer: Any, text: 
     [
         ([Double(3)], DTypeError, r"parts must be classes of layers and losses, such as \[MyLayer\], got Double\(3\)"),
         ([int], DTypeError, r"parts must be classes of layers and losses, .* got <class 'int'>"),
-        ([Dense], ArgumentError, r"parts must have names of their own, got another Dense; rename the class"),
+        (
+            [Dense, type("Dense", (nl.Dense,), {})],
+            ArgumentError,
+            r"parts must have different names, got 2 classes Dense; rename",
+        ),
     ],
 )
 def test_parts_that_are_none_are_named(parts: Any, error: type[Exception], text: str, tmp_path: Path) -> None:
@@ -278,6 +282,48 @@ def test_checkpoint_with_a_layer_named_like_one_of_numlp_is_not_taken_for_it(tmp
     train(tmp_path, Dense(5, 5))
     with pytest.raises(CheckpointError, match=r"parts must have the classes Dense, HalfSquare, which are not numlp's"):
         nl.load(max(tmp_path.iterdir()))
+
+
+def test_own_layer_named_like_one_of_numlp_is_saved_and_never_taken_for_it(tmp_path: Path) -> None:
+    net = nl.Network([Dense(4, 3)], rng=0)
+    nl.save(net, tmp_path / "own", parts=[Dense])
+    nl.save(nl.Network([nl.Dense(4, 3)], rng=0), tmp_path / "numlp")
+    with pytest.raises(CheckpointError, match=r"parts must have the classes Dense, which are not numlp's, got none"):
+        nl.load(tmp_path / "own")
+    assert nl.load(tmp_path / "own", parts=[Dense, Double]).outputs(X).tobytes() == net.outputs(X).tobytes()
+    assert type(nl.load(tmp_path / "numlp", parts=[Dense]).layers[0]) is nl.Dense
+    with pytest.raises(CheckpointError, match=r"^save: layer 1 must be one of .*, got Dense\(3 -> 3\); "):
+        nl.save(nl.Network([Dense(4, 3), nl.Dense(3, 3)], rng=0), tmp_path / "both", parts=[Dense])
+    assert sorted(os.listdir(tmp_path)) == ["numlp", "own"]
+
+
+@pytest.mark.parametrize("own", [3, ["a b"], [3], {"Dense": 1}, None])
+def test_file_with_odd_names_of_own_parts_is_refused(own: Any, tmp_path: Path) -> None:
+    train(tmp_path, Double(5))
+    write_state(tmp_path / "odd", read_state(max(tmp_path.iterdir())) | {"own_parts": own})
+    with pytest.raises(CheckpointError, match="own_parts must be names of classes, got "):
+        nl.load(tmp_path / "odd", parts=[Double, HalfSquare])
+
+
+@pytest.mark.parametrize("depth", [2_000, 200_000])
+def test_what_is_nested_too_deeply_is_not_saved(depth: int, tmp_path: Path) -> None:
+    net, inner = nl.Network([nl.Dense(2, 2)]), []
+    net.extra["a"] = inner
+    for _ in range(depth):
+        inner.append([])
+        inner = inner[0]
+    with pytest.raises(CheckpointError, match="must be nested less deeply, got too many levels to read"):
+        nl.save(net, tmp_path / "m")
+    net.extra["a"] = net.extra
+    with pytest.raises(CheckpointError, match="must be nested less deeply, got too many levels to read"):
+        nl.save(net, tmp_path / "m")
+    assert not os.listdir(tmp_path)
+
+
+def test_loss_that_is_none_and_the_key_of_arrays_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="got a dict with the key '__tensor__' alone"):
+        write_state(tmp_path / "m", {"a": {"__tensor__": "params"}})
+    assert not os.listdir(tmp_path)
 
 
 def test_checkpoint_of_before_that_does_not_know_of_own_parts_loads(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.config import from_config, parts_in, to_config
-from numlp.copies import part_types
+from numlp.copies import check_parts, needed_parts, own_names, part_types
 from numlp.data.inputs import Inputs, inputs_from_config
 from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import check_path, os_errors, replace_file
@@ -77,10 +77,11 @@ def save(network: Network, path: str | os.PathLike[str], parts: Parts = ()) -> N
     from safetensors.numpy import save as to_bytes
 
     path = check_path(path, "save")
-    part_types(parts, "save")
+    parts = check_parts(parts, "save")
     try:
         found: dict[str, Any] = {"network": network.to_config(), "metrics": network.metrics}
         _check_known(network, parts)
+        found |= {"own_parts": own} if (own := own_names(network, network.loss)) else {}
     except (CheckpointError, TypeError) as error:
         raise CheckpointError(f"save: {str(error).removeprefix('to_config: ')}") from error.__cause__
     tensors = _named_arrays(network)
@@ -130,7 +131,7 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
     FileNotFoundError: [Errno 2] No such file or directory; give the path of a file that is there: 'model.h5'
     """
     path = check_path(path, "load")
-    part_types(parts, "load")
+    parts = check_parts(parts, "load")
     where = f"load: {path}"
     with os_errors(path), open(path, "rb") as file:
         _check_kind(file.read(9), where)
@@ -140,6 +141,7 @@ def load(path: str | os.PathLike[str], rng: int | np.random.Generator | None = N
             return _of_training(path, rng, parts, where)
         about = _about(header.metadata, where)
         inputs = inputs_from_config(about["inputs"], where) if "inputs" in about else None
+        parts = needed_parts(about.get("own_parts", []), parts, where)
         network = _built(about["network"], rng, parts, where, partial(_check_entries, header.entries, parts))
         tensors = read_tensors(file, header, where)
     for name, view in _named_arrays(network).items():
@@ -157,14 +159,9 @@ def _of_training(path: Path, rng: int | np.random.Generator | None, parts: Parts
     try:
         config = state["settings"]["network"] | {"loss": state["settings"]["loss"]}
         numbers = state["params"], state["state"]
-        own = sorted(set(state.get("own_parts", ())) - {part.__name__ for part in parts})
+        parts = needed_parts(state["own_parts"], parts, where) if "own_parts" in state else parts
     except (LookupError, TypeError) as error:
         raise CheckpointError(f"{where}: checkpoint must hold a network and its numbers, got none: {error!r}") from error
-    if own:  # one named like a layer of numlp would be taken for that
-        raise CheckpointError(
-            f"{where}: parts must have the classes {', '.join(own)}, which are not numlp's, got none; "
-            f"write nl.load(path, parts=[{', '.join(own)}])"
-        )
     _check_size(config, where)
     network = _built(config, rng, parts, where, partial(_check_numbers, numbers, parts))
     if state.get("inputs") is not None:  # not in checkpoints of earlier versions
@@ -196,7 +193,7 @@ def _built(
 
 def _check_known(network: Network, parts: Parts) -> None:
     """Raise if a layer or loss is none that `load` will know."""
-    layers, losses = part_types(parts, "save")
+    layers, losses = part_types(parts)
     if not isinstance(network.loss, Loss | None):
         raise CheckpointError(f"loss must be a Loss or None, got {network.loss!r:.60}")
     named: list[tuple[str, Any, dict[str, Any]]] = [(f"layer {i}", layer, layers) for i, layer in enumerate(network.layers)]
@@ -212,7 +209,7 @@ def _check_known(network: Network, parts: Parts) -> None:
 
 def _check_architecture(header: Header, config: dict[str, Any], parts: Parts) -> None:
     """Raise if the architecture in a header would not be built again as it is."""
-    layers, losses = part_types(parts, "save")
+    layers, losses = part_types(parts)
     try:
         _check_entries(header.entries, parts, config, "save")
         built = [from_config(layer, layers) for layer in config["layers"]]
@@ -278,7 +275,7 @@ def _check_size(config: dict[str, Any], where: str) -> None:
 
 def _check_numbers(numbers: Sequence[Any], parts: Parts, config: dict[str, Any], where: str) -> None:
     """Compare the flat arrays of a checkpoint with what its architecture needs, before anything is allocated."""
-    types = part_types(parts, where)[0]
+    types = part_types(parts)[0]
     parameters = [p for layer in config["layers"] for p in from_config(layer, types).parameters()]
     for name, found, is_state in zip(("params", "state"), numbers, (False, True), strict=True):
         size = sum(math.prod(p.shape) for p in parameters if (p.role == "state") == is_state)
@@ -288,7 +285,7 @@ def _check_numbers(numbers: Sequence[Any], parts: Parts, config: dict[str, Any],
 
 def _check_entries(entries: dict[str, Entry], parts: Parts, config: dict[str, Any], where: str) -> None:
     """Compare what the file declares with what its architecture needs, before anything is read or allocated."""
-    types = part_types(parts, where)[0]
+    types = part_types(parts)[0]
     layers = [from_config(layer, types) for layer in config["layers"]]
     expected = {f"layers.{i}.{p.name}": p.shape for i, layer in enumerate(layers) for p in layer.parameters()}
     dtype = np.dtype(config["dtype"])

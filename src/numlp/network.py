@@ -289,7 +289,7 @@ class Network:
 
         Errors  CheckpointError if a part is unknown; else as the constructor.
         """
-        kinds, losses = part_types(parts, "from_config")
+        kinds, losses = part_types(parts)
         layers = [from_config(layer, kinds) for layer in config["layers"]]
         loss = None if config["loss"] is None else from_config(config["loss"], losses)
         return cls(layers, rng, config["dtype"], loss=loss, class_names=config["class_names"], l2=config["l2"])

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from numlp import blas, kernels
 from numlp.callbacks import Callback
-from numlp.config import is_own, parts_in, to_config
+from numlp.config import to_config
+from numlp.copies import own_names
 from numlp.data.batches import Batches
 from numlp.errors import ArgumentError, CheckpointError, printable
 from numlp.run import Run
@@ -67,8 +68,7 @@ class Resumable:
                 f"fit: parts must keep their arguments as attributes where there are checkpoints, got one without: {error}"
             ) from error
         self.settings = to_plain(settings, "fit: settings")  # as they come back from a file
-        stacks = [*run.network.layers, *([others["loss"]] if others.get("loss") is not None else [])]
-        self.own_parts = sorted({type(part).__name__ for stack in stacks for part in parts_in(stack) if is_own(part)})
+        self.own_parts = own_names(run.network, others.get("loss"))
         self.environment = _environment(n_threads)
 
     def state(self, finished: bool = False) -> dict[str, Any]:
