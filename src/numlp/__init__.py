@@ -6,6 +6,7 @@ from numlp.checkpointer import Checkpointer
 from numlp.data.augment import Augmentation, Distortion
 from numlp.data.digits import load_digits
 from numlp.data.idx import read_idx, write_idx
+from numlp.data.images import read_image
 from numlp.data.input_data import read_data_sets
 from numlp.data.mnist import load_mnist
 from numlp.diagnosis import Doctor
@@ -193,6 +194,7 @@ __all__ = [
     "r2",
     "read_data_sets",
     "read_idx",
+    "read_image",
     "recall",
     "roc_auc",
     "root_mean_squared_error",

@@ -19,7 +19,7 @@ from fuzz.bombs import BOMBS
 from fuzz.kinds import KINDS
 from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import read_idx
-from numlp.data.images import read_png
+from numlp.data.images import read_picture
 from numlp.data.tables import read_csv
 from numlp.estimators import TabularClassifier, TabularRegressor
 
@@ -48,7 +48,7 @@ def hostile(folder: Path) -> None:
         read_csv,
         read_csv_frame,
         read_parquet_frame,
-        read_png,
+        read_picture,
     )
     evil = pickle.dumps(Evil())
     others = [

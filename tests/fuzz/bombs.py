@@ -14,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import Image
+
 import numlp as nl
 from fuzz.kinds import MIB, model_bytes, png_bytes
 from fuzz.run import size_of_process
 from numlp.data.frames import read_frame
 from numlp.data.idx import read_idx
-from numlp.data.images import read_png
+from numlp.data.images import read_picture
 from numlp.data.tables import read_csv
 from numlp.errors import FormatError
 
@@ -51,21 +53,24 @@ def gzip_bomb(header: str) -> Callable[[Path], None]:
 
 
 def picture(width: int, height: int, bits: bytes, row: bytes) -> Callable[[Path], None]:
-    """Return what writes a PNG of even rows; `bits` are depth and colour type."""
+    """Return what writes a PNG of white rows, and of `row` in the middle; `bits` are depth and colour type."""
     parts = [(b"IHDR", struct.pack(">II", width, height) + bits + bytes(3))]
     packer = zlib.compressobj(9)
-    rows = b"".join([*(packer.compress(b"\0" + row) for _ in range(height)), packer.flush()])
+    lines = [row if height <= 3 * i < 2 * height else b"\xff" * len(row) for i in range(height)]
+    rows = b"".join([*(packer.compress(b"\0" + line) for line in lines), packer.flush()])
     return lambda path: path.write_bytes(png_bytes([*parts, (b"IDAT", rows), (b"IEND", b"")]))  # type: ignore[return-value]
 
 
 def half_black(width: int, pixel: int) -> bytes:
-    return bytes(width * pixel // 2) + b"\xff" * (width * pixel - width * pixel // 2)
+    """Return a row whose middle half is black."""
+    white = b"\xff" * (width // 4 * pixel)
+    return white + bytes(width * pixel - 2 * len(white)) + white
 
 
 def png_with_text(path: Path) -> None:
     """60 texts that unpack to a MiB each."""
     text = b"a\0\0" + zlib.compress(bytes(MIB))
-    rows = zlib.compress((b"\0" + half_black(28, 1)) * 28)
+    rows = zlib.compress((b"\0" + b"\xff" * 28) * 9 + (b"\0" + half_black(28, 1)) * 10 + (b"\0" + b"\xff" * 28) * 9)
     header = struct.pack(">II", 28, 28) + b"\x08\0" + bytes(3)
     path.write_bytes(png_bytes([(b"IHDR", header), *[(b"zTXt", text)] * 60, (b"IDAT", rows), (b"IEND", b"")]))
 
@@ -74,6 +79,46 @@ def png_of_lies(path: Path) -> None:
     """A chunk that says it has 4 GiB."""
     header = struct.pack(">II", 28, 28) + b"\x08\0" + bytes(3)
     path.write_bytes(png_bytes([(b"IHDR", header)]) + struct.pack(">I4s", (1 << 32) - 1, b"IDAT") + bytes(100))
+
+
+def saved(width: int, height: int, kind: str, **options: Any) -> Callable[[Path], None]:
+    """Return what writes an even picture with a dark square, which packs well."""
+
+    def write(path: Path) -> None:
+        image = Image.new("L", (width, height), 255)
+        image.paste(0, (width // 4, height // 4, width // 2, height // 2))
+        image.save(path, kind, **options)
+
+    return write
+
+
+def jpeg_of_scans(path: Path) -> None:
+    """Each of the scans passes over all pixels again."""
+    saved(4096, 4096, "JPEG", progressive=True)(path)
+    data = path.read_bytes()
+    last = data.rindex(b"\xff\xda")
+    path.write_bytes(data[:last] + data[last:-2] * 2000 + b"\xff\xd9")
+
+
+def tiff_of_tags(path: Path) -> None:
+    """60,000 tags that all claim the same MiB."""
+    saved(28, 28, "TIFF")(path)
+    data = path.read_bytes()
+    (start,) = struct.unpack("<I", data[4:8])
+    (n,) = struct.unpack("<H", data[start : start + 2])
+    more = b"".join(struct.pack("<HHII", tag, 7, MIB, 8) for tag in range(1000, 61_000) if tag != 34675)
+    entries = data[start + 2 : start + 2 + 12 * n] + more
+    end = len(data) + MIB
+    directory = struct.pack("<H", len(entries) // 12) + entries + bytes(4)
+    path.write_bytes(data[:4] + struct.pack("<I", end) + data[8:] + bytes(MIB) + directory)
+
+
+def gif_of_comments(path: Path) -> None:
+    """A million comments of one character, before a picture."""
+    saved(28, 28, "GIF")(path)
+    data = path.read_bytes()
+    start = 13 + (3 << ((data[10] & 7) + 1))
+    path.write_bytes(data[:start] + b"\x21\xfe\1a\0" * 1_000_000 + data[start:])
 
 
 def text_file(pieces: bytes, times: int, start: bytes = b"", end: bytes = b"") -> Callable[[Path], None]:
@@ -121,18 +166,27 @@ BOMBS = {
         gzip_bomb("0000080100800000"), read_idx, 8 * MIB, "file must end after 8,388,608 bytes of data, got trailing bytes"
     ),
     "PNG of 4096 x 4096 in colour with alpha": Bomb(
-        picture(4096, 4096, b"\x08\x06", half_black(4096, 4)), read_png, 4096 * 4096 * 4, "must show a figure"
+        picture(4096, 4096, b"\x08\x06", half_black(4096, 4)), read_picture, 4096 * 4096 * 4, ""
     ),
-    "PNG of 4096 x 4096 in 1 bit": Bomb(picture(4096, 4096, b"\x01\0", half_black(512, 1)), read_png, 4096 * 4096, ""),
-    "PNG of 4096 x 4096 in 16 bit": Bomb(picture(4096, 4096, b"\x10\0", half_black(4096, 2)), read_png, 4096 * 4096 * 2, ""),
+    "PNG of 4096 x 4096 in 1 bit": Bomb(picture(4096, 4096, b"\x01\0", half_black(512, 1)), read_picture, 4096 * 4096, ""),
+    "PNG of 4096 x 4096 in 16 bit": Bomb(picture(4096, 4096, b"\x10\0", half_black(4096, 2)), read_picture, 4096 * 4096 * 2, ""),
     "PNG of 2^31 x 2^31": Bomb(
         lambda path: path.write_bytes(  # type: ignore[arg-type, return-value]
             png_bytes([(b"IHDR", struct.pack(">II", (1 << 31) - 1, (1 << 31) - 1) + b"\x08\x06" + bytes(3)), (b"IDAT", b"")])
         ),
-        read_png, 0, "picture must be at most 4096 pixels a side, got",
+        read_picture, 0, "picture must be at most 4096 pixels a side, got",
     ),
-    "PNG with texts": Bomb(png_with_text, read_png, 0, ""),
-    "PNG of lies": Bomb(png_of_lies, read_png, 0, "file must be a whole PNG, got a damaged one"),
+    "PNG with texts": Bomb(png_with_text, read_picture, 0, ""),
+    "PNG of lies": Bomb(png_of_lies, read_picture, 0, "file must be a whole PNG, got a damaged one"),
+    "JPEG of 4096 x 4096, progressive": Bomb(saved(4096, 4096, "JPEG", progressive=True), read_picture, 4096 * 4096 * 12, ""),
+    "JPEG of 8192 x 8192": Bomb(saved(8192, 8192, "JPEG"), read_picture, 4096 * 4096 * 4, ""),
+    "JPEG of scans": Bomb(jpeg_of_scans, read_picture, 0, "picture must have at most 100 scans, got more"),
+    "GIF of 4096 x 4096": Bomb(saved(4096, 4096, "GIF"), read_picture, 4096 * 4096 * 4, ""),
+    "GIF of comments": Bomb(gif_of_comments, read_picture, 0, ""),
+    "BMP of 4096 x 4096": Bomb(saved(4096, 4096, "BMP"), read_picture, 4096 * 4096 * 5, ""),
+    "TIFF of 4096 x 4096": Bomb(saved(4096, 4096, "TIFF", compression="tiff_adobe_deflate"), read_picture, 4096 * 4096 * 4, ""),
+    "TIFF of tags": Bomb(tiff_of_tags, read_picture, 0, ""),
+    "WebP of 4096 x 4096": Bomb(saved(4096, 4096, "WEBP"), read_picture, 4096 * 4096 * 24, ""),
     "CSV of one field": Bomb(text_file(b"x", 64 * MIB), read_csv, 0, "line 1: row must have at most 1,048,576 characters, got more"),
     "CSV of one quoted field": Bomb(
         text_file(b"x\n", 5 * MIB, b'"'), read_csv, 0, "file must be CSV text, got field larger than field limit (131072)",
@@ -181,7 +235,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="numlp-bomb-") as folder:
         path = Path(folder) / "bomb"
         picture(28, 28, b"\x08\0", half_black(28, 1))(path)
-        read_png(path)  # imports what is imported late
+        read_picture(path)  # imports what is imported late
         for bomb in BOMBS.values():
             path.unlink()
             for deed in (lambda bomb=bomb: bomb.write(path), lambda bomb=bomb: measure(bomb, path)):

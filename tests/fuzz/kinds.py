@@ -15,6 +15,7 @@ import random
 import re
 import struct
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable
 from datetime import datetime
@@ -36,7 +37,7 @@ from numlp.data.csv_lines import Dialect
 from numlp.data.dates import Dates, as_utc, date_parts
 from numlp.data.frames import read_csv_frame, read_parquet_frame
 from numlp.data.idx import TYPES, read_idx
-from numlp.data.images import read_png
+from numlp.data.images import read_picture
 from numlp.data.tables import read_csv
 from numlp.data.text_columns import Texts
 from numlp.data.value_texts import GAP_WORDS
@@ -606,15 +607,62 @@ def mutated_png(rng: random.Random, seeds: list[bytes]) -> bytes:
     return png_bytes(parts)
 
 
-def check_png(path: Path, data: bytes) -> bool:
-    try:
-        x, note = read_png(path)
-    except FormatError as error:
-        readable(error, path)
-        return False
+def check_picture(path: Path, data: bytes) -> bool:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* picture (shows|has)")  # what the figure is like
+        try:
+            x, note = read_picture(path)
+        except FormatError as error:
+            readable(error, path)
+            return False
     assert x.shape == (1, 784) and x.dtype == np.float32 and np.isfinite(x).all()
     assert x.min() >= 0 and 0.99 < x.max() < 1.01 and "assumed" in note
     return True
+
+
+# pictures of other formats: their structure is cut down before Pillow sees them
+
+
+def picture_seeds() -> list[bytes]:
+    figure = np.full((12, 14), 255, np.uint8)
+    figure[3:9, 4:8] = 0
+    exif = Image.Exif()
+    exif[274] = 6
+    options: dict[str, list[dict[str, Any]]] = {
+        "JPEG": [{"exif": exif}, {"progressive": True}],
+        "GIF": [{}, {"save_all": True, "append_images": [Image.fromarray(255 - figure)]}],
+        "BMP": [{}],
+        "TIFF": [{"compression": name, "exif": exif} for name in ("raw", "tiff_lzw", "tiff_adobe_deflate")],
+        "WEBP": [{"exif": exif}, {"lossless": True}, {"save_all": True, "append_images": [Image.fromarray(255 - figure)]}],
+    }
+    seeds = []
+    for kind, several in options.items():
+        for option in several:
+            for mode in ("L", "RGBA") if kind in ("TIFF", "WEBP") else ("L", "RGB"):
+                buffer = io.BytesIO()
+                Image.fromarray(figure).convert(mode).save(buffer, kind, **option)
+                seeds.append(buffer.getvalue())
+    return seeds
+
+
+def mutated_picture(rng: random.Random, seeds: list[bytes]) -> bytes:
+    """Change bytes of the headers mostly, sizes among them; insert and repeat parts."""
+    data = rng.choice(seeds)
+    kind = rng.randrange(5)
+    if kind == 0 or len(data) < 24:
+        return scrambled(rng, data, seeds)
+    at = rng.randrange(min(len(data) - 4, rng.choice([24, 64, 400])))
+    if kind == 1:
+        return data[:at] + bytes([rng.choice([0, 1, 2, 3, 4, 7, 8, 16, 127, 255])]) + data[at + 1 :]
+    if kind == 2:
+        number = rng.choice([0, 1, 28, 4096, 4097, 65_535, (1 << 31) - 1, (1 << 32) - 1])
+        packed = number.to_bytes(4, rng.choice(["little", "big"]))
+        packed = rng.choice([packed, packed[:2], packed[2:]])
+        return data[:at] + packed + data[at + len(packed) :]
+    if kind == 3:
+        end = rng.randrange(at, len(data)) + 1
+        return data[:end] + data[at:end] * rng.choice([1, 2, 50]) + data[end:]
+    return data[: rng.randrange(len(data))]
 
 
 KINDS = {
@@ -626,5 +674,6 @@ KINDS = {
     "csv": Kind(csv_seeds, mutated_csv, check_csv),
     "frame": Kind(frame_seeds, mutated_csv, check_frame, declared=ARROW),
     "parquet": Kind(parquet_seeds, mutated_parquet, check_parquet, declared=ARROW),
-    "png": Kind(png_seeds, mutated_png, check_png, declared=4096 * 4096 * 4),
+    "png": Kind(png_seeds, mutated_png, check_picture, declared=4096 * 4096 * 4),
+    "picture": Kind(picture_seeds, mutated_picture, check_picture, declared=4096 * 4096 * 16),
 }

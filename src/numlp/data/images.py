@@ -1,132 +1,245 @@
 """A picture of one drawn figure, as a row of pixels like those the network has learnt from."""
 
+import contextlib
 import io
 import os
 import warnings
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import FormatError
+from numlp.data.image_files import check_size, clean, damaged
+from numlp.data.ink import EDGE, FAINT, Box, Ink, brightness, find_ink, plain_ink
+from numlp.data.inputs import figure_layouts
+from numlp.data.kinds import PICTURES, check_readable, kind_of
+from numlp.errors import FormatError, printable
 
-_MAX_SIDE = 4096  # pixels
-_MAX_BYTES = 1 << 26  # of the packed picture
-_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+Floats = NDArray[np.float32]
+
+_MOST = 640  # pixels a side that are looked at; a figure that is a small part of the page is looked at again
 _STRIP = 128  # rows turned into numbers at a time
+_DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # white in pictures of more than 8 bits
+_TURNS: dict[int, Callable[[Any], Any]] = {  # EXIF orientation -> what makes the picture upright
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda a: np.rot90(a, 3),
+    7: lambda a: np.rot90(a, 2).T,
+    8: np.rot90,
+}
 
 
-def read_png(path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28)) -> tuple[NDArray[np.float32], str]:
-    """Return a PNG as (1, height * width) float32 in [0, 1], ink 1 on background 0, and a line saying what was assumed.
+def read_image(path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28)) -> Floats:
+    """Read a picture of a drawn figure as a row of pixels like those of MNIST.
 
-    Whether the ink is dark or light is told by the border, which is background. A picture of another size than `shape`
-    is cut to its ink, scaled so that the longer side fills 20/28 of the frame, and placed with its centre of mass in the
-    middle: what was done to MNIST's digits. For frames below 12 pixels, which have no margin, the ink fills the frame.
-    The strongest stroke becomes 1.
+    PNG, JPEG, GIF, BMP, TIFF and WebP are read, told by content; of a film or a document the first picture. It is turned
+    as its EXIF orientation says. The paper is the larger area, dark or light; uneven light, frames, ruled lines and dust
+    are left out. The figure is scaled so that its longer side fills 20/28 of the frame, and placed with its centre of
+    mass in the middle, which was done to MNIST's digits; a picture of the size of the frame that lies so already is
+    kept. In frames below 12 pixels, which have no margin, the figure fills the frame.
 
-    Errors  FormatError if the file is not a PNG, is damaged, larger than 4096 pixels a side, or holds nothing drawn;
-        OSError if it cannot be read.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    shape : tuple of int, default=(28, 28)
+        Height and width of the frame.
+
+    Returns
+    -------
+    x : ndarray of shape (1, height * width)
+        float32 in [0, 1], ink 1 on background 0, for `Network.predict`. For a network that was trained on other units
+        scale it: `255 * x`.
+
+    Warns
+    -----
+    UserWarning
+        If the picture shows several figures, or ink touches its edge.
+
+    Raises
+    ------
+    FormatError
+        If the file is no such picture, is damaged, larger than 4096 pixels a side (a JPEG 8192), or shows no figure.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import numlp as nl, numpy as np, pathlib, tempfile
+    >>> from PIL import Image
+    >>> page = np.full((200, 150), 255, np.uint8)
+    >>> page[40:160, 70:80] = 20
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "one.png"
+    >>> Image.fromarray(page).save(path)
+    >>> nl.read_image(path).shape
+    (1, 784)
     """
-    grey = _grey(path)
-    border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    dark_ink = border >= 127.5
-    value = np.arange(256, dtype=np.float32)
-    # from the border, as paper is seldom pure white; a table, so that nothing but bytes is as large as the picture
-    ink = np.clip(border - value if dark_ink else value - border, 0, None)
-    strongest = ink[[grey.min(), grey.max()]].max()
-    if strongest < 25.5:
-        even = grey.mean() / 255
-        raise FormatError(f"{os.fspath(path)}: picture must show a figure, got one of even brightness {even:.2f}")
-    ink /= strongest
-    kept = grey.shape == shape
-    frame = ink[grey] if kept else _centred(grey, ink, shape)
-    background, pen = ("light", "dark") if dark_ink else ("dark", "light")
-    size = "kept as it is" if kept else f"{grey.shape[1]}x{grey.shape[0]} scaled to {shape[1]}x{shape[0]}"
-    return frame.reshape(1, -1).astype(np.float32), f"assumed {pen} ink on a {background} background, {size}"
+    return read_picture(path, shape)[0]
 
 
 def read_picture(
     path: str | os.PathLike[str], shape: tuple[int, int] = (28, 28), box: int = 0, centred: bool = True
-) -> tuple[NDArray[np.float32], str]:
-    """Return a picture as a row, and what was assumed."""
-    return read_png(path, shape)
+) -> tuple[Floats, str]:
+    """Return a picture as `read_image` does, and what was assumed.
 
-
-def _grey(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Return the picture as (height, width) brightness 0..255; what is transparent is white."""
-    from PIL import Image, UnidentifiedImageError
-
+    `box` is the longer side that figures have, 0 for that of MNIST in proportion; `centred` tells whether the centre of
+    mass is in the middle, else that of the box is.
+    """
     where = os.fspath(path)
-    limit = f"{where}: picture must be at most {_MAX_SIDE} pixels a side, got"
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    box = box or (min(shape) if min(shape) < 12 else round(min(shape) * 20 / 28))
+    with _opened(path) as page:
+        turn = _TURNS[page.orientation]
+        grey = brightness(page.colors(page.whole))
+        height, width = (page.height, page.width)[:: -1 if page.orientation >= 5 else 1]
+        ink = plain_ink(turn(grey))
+        if (height, width) == shape and _lies_right(ink.strength, box, centred):
+            frame, size = ink.strength / ink.strength.max(), "kept as it is"
+        else:
+            ink = _figure(page, grey, where)
+            frame, size = (
+                _placed(turn(ink.strength), shape, box, centred),
+                f"{width}x{height} scaled to {shape[1]}x{shape[0]}",
+            )
+    for warning in ink.warnings:
+        warnings.warn(f"{where}: picture {warning}", UserWarning, stacklevel=3)
+    background, pen = ("light", "dark") if ink.is_dark else ("dark", "light")
+    framed = ", without its frame or lines" if ink.is_framed else ""
+    return frame.reshape(1, -1).astype(np.float32), f"assumed {pen} ink on a {background} background, {size}{framed}"
+
+
+read_png = read_picture  # the name of earlier versions, which read no other format
+
+
+def _lies_right(strength: Floats, box: int, centred: bool) -> bool:
+    """Return whether a picture of the size of the frame shows its figure as those of the training rows lie."""
+    if strength.max() < FAINT:
+        return False
+    if min(strength.shape) < 12 or not centred:
+        return True
+    sides, offsets = figure_layouts(strength[None].astype(np.float64) / strength.max())
+    return bool(box - 3 <= sides[0] <= box and offsets[0] <= 1)
+
+
+class _Page:
+    """A picture that has been opened, of which any part can be had in a size that is handled quickly."""
+
+    def __init__(self, picture: Any, orientation: int, where: str) -> None:
+        self._picture, self.orientation, self._where = picture, orientation, where
+        self.width, self.height = picture.size
+        self.whole = (0, 0, self.height, self.width)
+        self._white = None
+        if picture.mode[0] in "IF":  # 16 bits, whole numbers or floating point
+            most = max(float(np.nanmax(np.asarray(strip))) for strip in self._strips(self.whole, _STRIP))
+            self._white = next((white for white in _DEPTHS if most <= white), most)
+
+    def step(self, box: Box) -> int:
+        """Return by how much a part (top, left, bottom, right) is scaled down."""
+        top, left, bottom, right = box
+        return -(-max(bottom - top, right - left) // _MOST)
+
+    def colors(self, box: Box) -> NDArray[np.uint8]:
+        """Return a part scaled down, (h, w, 4) with alpha."""
+        step = self.step(box)
+        strips = self._strips(box, max(1, _STRIP // step) * step)
         try:
-            picture = Image.open(_without_extras(file, where), formats=["PNG"])  # no other decoder gets to see the bytes
-            if max(picture.size) > _MAX_SIDE:
-                raise FormatError(f"{limit} {picture.width}x{picture.height}")
-            grey = np.empty((picture.height, picture.width), np.uint8)
-            for top in range(0, picture.height, _STRIP):
-                strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
-                grey[top : top + _STRIP] = _brightness(strip)
-            return grey
+            return np.concatenate([np.asarray(self._as_rgba(strip).reduce(step)) for strip in strips])
+        except (ValueError, OSError, LookupError) as error:  # such as a palette that is too short
+            raise damaged(self._where, self._picture.format, error) from error
+
+    def _strips(self, box: Box, rows: int) -> Iterator[Any]:
+        top, left, bottom, right = box
+        for start in range(top, bottom, rows):
+            yield self._picture.crop((left, start, right, min(start + rows, bottom)))
+
+    def _as_rgba(self, strip: Any) -> Any:
+        from PIL import Image
+
+        if self._white is not None:
+            numbers = np.nan_to_num(np.asarray(strip).astype(np.float32) * np.float32(255 / max(self._white, 1e-9)))
+            return Image.fromarray(np.clip(numbers, 0, 255).astype(np.uint8)).convert("RGBA")
+        if strip.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+            strip = strip.convert("RGB")
+        return strip.convert("RGBA")
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[_Page]:
+    """Open a picture; what goes wrong while it is read becomes a FormatError."""
+    from PIL import Image
+
+    where, kind = os.fspath(path), kind_of(path)
+    check_readable(kind, path)
+    if kind not in PICTURES:
+        raise FormatError(f"{where}: file must be a picture ({', '.join(PICTURES)}), got {kind}")
+    cleaned = clean(path, kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
+        try:
+            # no other decoder gets to see the bytes
+            picture = Image.open(io.BytesIO(cleaned.data), formats=[kind])
+            if cleaned.shrink > 1:
+                picture.draft(None, (picture.width // cleaned.shrink, picture.height // cleaned.shrink))
+            check_size(*picture.size, where)
+            picture.crop((0, 0, 1, 1))  # decodes all of it
+            page = _Page(picture, cleaned.orientation, where)
         except (FormatError, MemoryError):
             raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise FormatError(f"{limit} a much larger one") from error
-        except UnidentifiedImageError as error:
-            raise FormatError(f"{where}: file must be a PNG, got something else") from error
-        except Exception as error:  # damaged chunks make Pillow raise IndexError and others, none of them documented
-            raise FormatError(f"{where}: file must be a whole PNG, got a damaged one: {error}") from error
+        except Exception as error:  # damaged files make Pillow raise IndexError and others, none of them documented
+            raise damaged(where, kind, printable(str(error))) from error
+    yield page
 
 
-def _without_extras(file: BinaryIO, where: str) -> BinaryIO:
-    """Return the chunks of a PNG that make the picture: texts, profiles and films may unpack to any size."""
-    size = os.fstat(file.fileno()).st_size
-    kept, length = [file.read(8)], 0
-    while len(head := file.read(8)) == 8:
-        n = min(int.from_bytes(head[:4], "big") + 4, size - file.tell())  # with its checksum; no more than there is
-        if head[4:] not in _CHUNKS:
-            file.seek(n, os.SEEK_CUR)
-            continue
-        length += n
-        if length > _MAX_BYTES:
-            raise FormatError(f"{where}: picture must have at most {_MAX_BYTES:,} bytes, got more")
-        kept += [head, file.read(n)]
-    return io.BytesIO(b"".join(kept))
+def _figure(page: _Page, grey: Floats, where: str) -> Ink:
+    """Return the ink of a page, looked at again from near if it is a small part of it."""
+    ink = find_ink(grey)
+    if ink is None:
+        raise FormatError(f"{where}: picture must show a figure, got one of even brightness {grey.mean() / 255:.2f}")
+    step = page.step(page.whole)
+    top, left, bottom, right = _box(ink.strength)
+    if step > 1 and max(bottom - top, right - left) < 0.7 * max(grey.shape):
+        margin = 2 + max(bottom - top, right - left) // 6
+        part = (
+            max(top - margin, 0) * step,
+            max(left - margin, 0) * step,
+            min((bottom + margin) * step, page.height),
+            min((right + margin) * step, page.width),
+        )
+        near = find_ink(brightness(page.colors(part)), ink.is_dark)
+        if near is not None:
+            return near._replace(warnings=ink.warnings, is_framed=ink.is_framed)
+    return ink
 
 
-def _brightness(picture: Any) -> NDArray[np.uint8]:
-    """Return (height, width) brightness 0..255 of a picture of any mode, on white."""
+def _box(strength: Floats) -> Box:
+    """Return (top, left, bottom, right) of the ink."""
+    drawn = strength > EDGE * strength.max()
+    rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _placed(strength: Floats, shape: tuple[int, int], box: int, centred: bool) -> Floats:
+    """Cut ink to its box, scale it into the frame, with its centre of mass or of its box in the middle."""
     from PIL import Image
 
-    if picture.mode == "I;16":
-        return (np.asarray(picture) >> 8).astype(np.uint8)
-    layers = picture.convert("RGBA")
-    return np.asarray(Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("L"))
-
-
-def _centred(grey: NDArray[np.uint8], ink: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[Any]:
-    """Cut a picture to its ink (a table from brightness), scale it into the frame, its centre of mass in the middle."""
-    from PIL import Image
-
-    # the table rises or falls: the most ink of a row is that of its darkest or of its brightest point
-    rows, columns = (np.flatnonzero(np.maximum(ink[grey.min(axis=axis)], ink[grey.max(axis=axis)]) > 0.2) for axis in (1, 0))
-    figure = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    box = min(shape) if min(shape) < 12 else round(min(shape) * 20 / 28)
+    top, left, bottom, right = _box(strength)
+    figure = np.ascontiguousarray(strength[top:bottom, left:right])
     scale = box / max(figure.shape)
-    height, width = (max(1, round(side * scale)) for side in figure.shape)
-    # as floating point numbers, because thin strokes of a large picture fade below 1/255; first across, in strips, then down
-    lanczos = Image.Resampling.LANCZOS
-    strips = (Image.fromarray(ink[figure[top : top + _STRIP]]) for top in range(0, len(figure), _STRIP))
-    narrow = np.concatenate([np.asarray(strip.resize((width, strip.height), lanczos)) for strip in strips])
-    small = Image.fromarray(narrow).resize((width, height), lanczos)
-    strength = np.clip(np.asarray(small, np.float64), 0, None)  # Lanczos overshoots at edges
-    strength /= strength.max()
-    mass = strength.sum()
-    top = shape[0] / 2 - (strength.sum(axis=1) @ (np.arange(height) + 0.5)) / mass
-    left = shape[1] / 2 - (strength.sum(axis=0) @ (np.arange(width) + 0.5)) / mass
-    top, left = (round(np.clip(at, 0, room)) for at, room in ((top, shape[0] - height), (left, shape[1] - width)))
-    frame = np.zeros(shape)
-    frame[top : top + height, left : left + width] = strength
+    height, width = (min(max(1, round(side * scale)), most) for side, most in zip(figure.shape, shape, strict=True))
+    # as floating point numbers, because thin strokes of a large picture fade below 1/255
+    small = Image.fromarray(figure).resize((width, height), Image.Resampling.LANCZOS)
+    figure = np.clip(np.asarray(small), 0, None)  # Lanczos overshoots at edges
+    figure /= figure.max()
+    middles = [size / 2 for size in figure.shape]
+    if centred:
+        middles = [figure.sum(axis=axis) @ (np.arange(n) + 0.5) / figure.sum() for axis, n in ((1, height), (0, width))]
+    top, left = (
+        round(float(np.clip(side / 2 - middle, 0, side - n)))
+        for side, middle, n in zip(shape, middles, figure.shape, strict=True)
+    )
+    frame = np.zeros(shape, np.float32)
+    frame[top : top + height, left : left + width] = figure
     return frame
