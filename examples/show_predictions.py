@@ -14,9 +14,7 @@ def main() -> None:
     data = nl.load_digits()
     n_pixels = data.test.x.shape[1]
     if network.n_in != n_pixels:
-        sys.exit(
-            f"{sys.argv[1]}: the model must take the {n_pixels} pixels of the digits, got one that takes {network.n_in}"
-        )
+        sys.exit(f"{sys.argv[1]}: model must take the {n_pixels} pixels of the digits, got one of {network.n_in}")
     rows = slice(0, 6)
     images, labels = data.test.x[rows], data.test.y[rows]
     probabilities = network.predict_proba(images)
