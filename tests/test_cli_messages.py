@@ -119,7 +119,7 @@ def test_search_of_one_setting_says_how_to_compare_widths() -> None:
 def test_train_says_its_settings_and_whose_learning_rate_it_takes() -> None:
     said_by = "30 epochs in steps of 32 rows, Adam, learning rate 0.003\n".replace("30 epochs", "1 epoch")
     assert said_by in said("train", "digits", "--epochs", "1")[1]
-    assert "SGD, learning rate 0.003 (the recipe's, " in said("train", "digits", "--epochs", "1", "--optimizer", "sgd")[1]
+    assert "SGD, learning rate 0.3 (for this optimizer " in said("train", "digits", "--epochs", "1", "--optimizer", "sgd")[1]
     given = ("--optimizer", "sgd", "--learning-rate", "0.1")
     assert "SGD, learning rate 0.1\n" in said("train", "digits", "--epochs", "1", *given)[1]
 

@@ -5,7 +5,8 @@ import pytest
 
 import numlp as nl
 from numlp.data.splits import Split
-from numlp.recipes import RECIPES, Recipe, build_network, fit_options
+from numlp.optimizers import OPTIMIZERS
+from numlp.recipes import RECIPES, Recipe, build_network, changed, fit_options
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,23 @@ def test_distortion_is_as_large_in_proportion_for_any_image():
     np.testing.assert_allclose([small.shift, small.sigma], [1.5 * 2 / 7, 5 * 2 / 7])
     # alpha is pixels times the pixels that the smoothing spreads over, in each direction one
     np.testing.assert_allclose(small.alpha, 34 * (2 / 7) ** 2)
+
+
+def test_another_optimizer_gets_a_learning_rate_in_proportion_to_its_default() -> None:
+    digits, mnist = RECIPES["default"]["digits"], RECIPES["default"]["mnist"]
+    rates = {name: changed(digits, {"optimizer": name}).learning_rate for name in OPTIMIZERS}
+    assert rates["Adam"] == rates["AdamW"] == digits.learning_rate
+    assert rates["SGD"] == pytest.approx(0.3) and rates["Lion"] == pytest.approx(3e-4)
+    assert changed(mnist, {"optimizer": "SGD"}).learning_rate == pytest.approx(1)
+    assert changed(digits, {"optimizer": "SGD", "learning_rate": 0.5}).learning_rate == 0.5
+    assert changed(RECIPES["tutorial"]["mnist"], {"optimizer": "Adam"}).learning_rate == pytest.approx(1e-7)
+    assert changed(RECIPES["tutorial"]["mnist"], {"hidden": (5,)}).widths == ()
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_digits_are_learnt_with_the_learning_rate_of_every_optimizer(name: str) -> None:
+    data = nl.load_digits()
+    recipe = changed(RECIPES["default"]["digits"], {"optimizer": name, "epochs": 6})
+    network = build_network(recipe, data, 0)
+    nl.fit(network, data.train, **fit_options(recipe, data.train, data.image_shape))
+    assert nl.evaluate(network, data.validation)["accuracy"] > 0.85

@@ -252,16 +252,12 @@ def _begin(
 ) -> _Job:  # fmt: skip
     """Check everything that can be checked before training, and load the data."""
     started = time.perf_counter()
-    usual = RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset]
-    recipe = changed(usual, fields)
+    recipe = changed(RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset], fields)
     path = writable(out or Path(f"{dataset}.safetensors"))
     replaced = check_replaced(path, dataset, out, force)
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
-    if recipe.learning_rate != usual.learning_rate and "learning_rate" not in fields:
-        rate = f"learning rate {recipe.learning_rate:g} for {recipe.optimizer}"
-        say(f"{rate}: the recipe's {usual.learning_rate:g} is for {usual.optimizer}")
     return _Job(name, recipe, data, seed, dtype, path, replaced, as_json, quiet, say, started)
 
 
@@ -271,7 +267,7 @@ def _settings(recipe: Recipe, is_rate_of_another: bool) -> str:
     rows = "all rows" if recipe.batch_size is None else f"{recipe.batch_size} rows"
     rate = f"learning rate {recipe.learning_rate:g}"
     if is_rate_of_another:
-        rate += " (the recipe's, chosen for its own optimizer; --learning-rate changes it)"
+        rate += " (for this optimizer what the recipe's is for its own; --learning-rate changes it)"
     smoothing = recipe.label_smoothing
     note = f", label smoothing {smoothing:g} in the loss" if smoothing else ""
     return f"{epochs} in steps of {rows}, {recipe.optimizer}, {rate}{note}"

@@ -135,7 +135,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
             raise ArgumentError(f"{where}: loss must be Pinball, or GaussianNLL of one number, got {type(loss).__name__}")
         normal = NormalDist()
         z = np.array([normal.inv_cdf(tau) for tau in sorted(quantiles or (0.1, 0.5, 0.9))], outputs.dtype)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return self._finite(outputs[:, :1] + np.exp(outputs[:, 1:] / 2) * z, "predict_quantiles")
 
     def _finite(self, predictions: Array, method: str) -> Array:
