@@ -7,6 +7,7 @@ import pytest
 
 import numlp as nl
 from numlp.data.splits import Dataset, Split
+from numlp.errors import DivergenceError
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +124,19 @@ def test_table_shows_the_widths_of_several_layers_in_one_cell(data: Dataset) -> 
 
     result = nl.search(train_one, data, {"hidden": [(4, 3), (5,)]})
     assert [line.split()[0] for line in str(result).splitlines()] == ["hidden", "4,3", "5"]
+
+
+def test_setting_that_diverges_does_not_end_the_search() -> None:
+    data = nl.load_digits()
+
+    def train_one(train: Any, validation: Any, rate: float) -> nl.Network:
+        network = nl.Network([nl.Dense(64, 10)], rng=0)
+        nl.fit(network, train, optimizer=nl.Adam(rate), epochs=1, callbacks=[nl.Doctor(lambda text: None)])
+        return network
+
+    result = nl.search(train_one, data, {"rate": [1e20, 1e-2]})
+    assert result.best == {"rate": 1e-2}
+    assert result.trials[0] == {"rate": 1e20} | dict.fromkeys(("loss", "accuracy", "parameters", "seconds"))
+    assert "None" in str(result).splitlines()[1]
+    with pytest.raises(DivergenceError):
+        nl.search(train_one, data, {"rate": [1e20, 1e25]})

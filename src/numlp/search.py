@@ -9,7 +9,7 @@ import numpy as np
 
 from numlp import kernels
 from numlp.data.splits import Dataset, Split
-from numlp.errors import ArgumentError, DTypeError, check_choice
+from numlp.errors import ArgumentError, DivergenceError, DTypeError, check_choice
 from numlp.network import Network
 from numlp.progress import progress_bar
 from numlp.signals import interruptible
@@ -22,7 +22,7 @@ class SearchResult(NamedTuple):
     """What `search` found.
 
     `trials` has one dict for each setting: the setting, `loss` and `accuracy` on the validation rows, `parameters`
-    and `seconds`, without those in which kernels were compiled; `best` is the chosen setting; `network` was trained with
+    and `seconds`, without those in which kernels were compiled, and None for all of these where training diverged; `best` is the chosen setting; `network` was trained with
     it from new weights on train + validation, and is None if Ctrl-C came before that; `interrupted` tells that it came.
     `str(result)` is a table.
     """
@@ -72,8 +72,8 @@ def search(
     progress
         Show a bar if stderr is a terminal.
 
-    Errors  ArgumentError for an empty grid or an unknown monitor; DTypeError if train_one returns no network; what
-        train_one raises.
+    Errors  ArgumentError for an empty grid or an unknown monitor; DTypeError if train_one returns no network;
+        DivergenceError if all trainings diverge; what else train_one raises.
 
     Examples
     --------
@@ -92,16 +92,24 @@ def search(
         raise ArgumentError("search: grid must hold at least 1 setting, got none")
     kernels.choose()  # so that its time is not that of the first trial
     trials: list[dict[str, Any]] = []
+    failure: DivergenceError | None = None
     interrupts: list[int] = []
     with interruptible(interrupts.append), progress_bar(len(settings) + 1, "search", progress) as bar:
         for setting in settings:
-            trial = _try(train_one, data, setting)
+            try:
+                trial = _try(train_one, data, setting)
+            except DivergenceError as error:
+                trial, failure = setting, error
             if interrupts and trials:  # a trial cut short is no fair one
                 break
             trials.append(trial)
             if bar is not None:
                 bar.update()
-        chosen = {name: _best(trials, monitor)[name] for name in names}
+        finished = [trial for trial in trials if "parameters" in trial]
+        if failure is not None and not finished:
+            raise failure
+        trials = [dict.fromkeys(finished[0]) | trial for trial in trials]
+        chosen = {name: _best(finished, monitor)[name] for name in names}
         if interrupts:
             return SearchResult(trials, chosen, None, interrupted=True)
         both = Split(*(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True)))
@@ -135,6 +143,6 @@ def _trained(train_one: Trainer, train: Split, validation: Split | None, setting
 def _cell(value: Any, column: str = "") -> str:
     if isinstance(value, tuple):
         return ",".join(_cell(part) for part in value)
-    if column == "accuracy":
+    if column == "accuracy" and value is not None:
         return f"{value:.2%}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
