@@ -72,6 +72,25 @@ def test_quiet_prints_the_result_only(tmp_path: Path) -> None:
     assert process.stderr == ""
 
 
+def test_model_of_digits_replaces_one_of_digits_and_says_so(tmp_path: Path) -> None:
+    standing, quick = tmp_path / "digits.safetensors", ("--epochs", 1, "--quiet")
+    succeeds("train", "digits", *quick, cwd=tmp_path)
+    accuracy = nl.load(standing).metrics["test"]["accuracy"]
+    for command in (("train", "digits"), ("search", "digits", "--hidden", 4)):
+        said = succeeds(*command, *quick, cwd=tmp_path).splitlines()[-1]
+        assert f"; it replaced a model of digits with test accuracy {accuracy:.4g}" in said
+        accuracy = nl.load(standing).metrics["test"]["accuracy"]
+    network = nl.load(standing)
+    network.extra["data"] = "kmnist"
+    nl.save(network, standing)
+    before = standing.read_bytes()
+    for command in (("train", "digits"), ("search", "digits", "--hidden", 4)):
+        error = fails(*command, *quick, cwd=tmp_path)
+        assert error.endswith("model must be of digits to be replaced, got one of kmnist; give --out, or --force")
+    assert standing.read_bytes() == before
+    assert "it replaced a model of kmnist" in succeeds("train", "digits", *quick, "--force", cwd=tmp_path)
+
+
 def test_same_command_gives_the_same_model(tmp_path: Path) -> None:
     command = ("train", "digits", "--epochs", 3, "--quiet", "--out")
     for name in ("a", "b"):

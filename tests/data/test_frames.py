@@ -119,6 +119,8 @@ def test_without_pyarrow_the_error_says_what_to_install(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "pyarrow.csv", None)
     with pytest.raises(MissingExtraError, match=r"a table from a file needs pyarrow: pip install 'numlp\[table\]'"):
         read_frame(tmp_path / "x.csv")
+    with pytest.raises(MissingExtraError, match="needs pyarrow"):  # and no list of columns is shown before
+        column_names(tmp_path / "x.csv")
 
 
 def test_parquet_keeps_its_kinds_also_coded_ones(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from numlp.data.cells import Table
 from numlp.data.columns import Columns
-from numlp.data.value_texts import GAP_WORDS, Levels, canonical
+from numlp.data.frames import read_frame
+from numlp.data.value_texts import GAP_WORDS, Levels, canonical, places_of
 from numlp.errors import DTypeError, UnknownCategoryWarning
 
 
@@ -133,3 +134,54 @@ def test_numbers_of_any_size_are_clipped_to_the_end() -> None:
         assert np.isfinite(found).all() and (found[:3] >= 0).all() and found[3] <= 0
         if values[0] == 1.0:
             assert found.tolist() == [3, 3, 3, -3]
+
+
+CONTAINERS = ["lists", "array", "pandas", "pandas text", "polars", "Arrow", "CSV", "Parquet"]
+
+
+def contained(container: str, columns: dict[str, list[Any]], path: Any) -> Table:
+    """Return a table of these columns from a container."""
+    pa = pytest.importorskip("pyarrow")
+    frame: Any = pa.table(columns)
+    if container == "lists":
+        return Table([list(row) for row in zip(*columns.values(), strict=True)], "test")
+    if container == "array":
+        return Table(np.array(list(zip(*columns.values(), strict=True)), object), "test")
+    if container.startswith("pandas"):
+        frame = pytest.importorskip("pandas").DataFrame(columns)
+        frame = frame.astype(str).where(frame.notna(), None) if container == "pandas text" else frame
+    elif container == "polars":
+        frame = pytest.importorskip("polars").DataFrame(columns)
+    elif container == "CSV":
+        from pyarrow import csv
+
+        csv.write_csv(frame, path / "x.csv")
+        kinds = {"number": "number", "truth": "category", "code": "category", "day": "date"}
+        frame = read_frame(path / "x.csv", kinds=kinds)
+    elif container == "Parquet":
+        from pyarrow import parquet
+
+        parquet.write_table(frame, path / "x.parquet")
+        frame = read_frame(path / "x.parquet")
+    return Table(frame, "test")
+
+
+@pytest.mark.parametrize("fitted_to", ["array", "pandas", "CSV", "Parquet"])
+def test_one_table_is_the_same_from_every_container(fitted_to: str, tmp_path: Any) -> None:
+    columns = {
+        "number": [1.5, None, 3.0, 1e6], "truth": [True, None, False, True], "code": [7, None, 8, 501],
+        "day": [datetime(2026, 11, 29, 6), None, datetime(2026, 11, 30), datetime(1999, 1, 1)],
+    }  # fmt: skip
+    fit = Columns.fit(contained(fitted_to, columns, tmp_path), np.arange(4), [2])
+    own = fit.matrix(contained(fitted_to, columns, tmp_path), "test").tolist()
+    for container in CONTAINERS:
+        assert fit.matrix(contained(container, columns, tmp_path), "test").tolist() == own, container
+
+
+def test_values_are_matched_with_classes_of_another_type() -> None:
+    for values, classes, places in (
+        (["true", "False", "1", "?"], [False, True], [1, 0, 1, -1]), ([True, False], ["FALSE", "TRUE"], [1, 0]),
+        ([1.0, 2.0, np.nan], ["1", "02"], [0, 1, -1]), (["1.0", "2", "x"], [1, 2], [0, 1, -1]),
+        ([0, 1], [False, True], [0, 1]),
+    ):  # fmt: skip
+        assert places_of(np.array(values), np.array(classes)).tolist() == places

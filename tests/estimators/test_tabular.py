@@ -596,3 +596,22 @@ def test_interrupted_training_keeps_what_was_learnt_and_trains_no_further_member
             model = kind("best", **SMALL | {"batch_size": 64}).fit(X, target)
             assert [history.interrupted for history in model.histories_] == [*[False] * (step > 60), True]
             assert model.predict(NEW).shape == (200,)
+
+
+def test_classes_are_the_same_in_every_text() -> None:
+    x, truth = np.linspace(-1, 1, 60)[:, None], np.arange(60) % 3 == 0
+    spellings = [truth, truth.astype(int), truth.astype(float), truth.astype(str), truth.astype(int).astype(str)]
+    for fitted in spellings:
+        model = TabularClassifier("fast", epochs=2, hidden_layer_sizes=(8,), random_state=0).fit(x, fitted)
+        scores = {model.score(x, y) for y in spellings}
+        drops = {model.permutation_importance(x, y, n_repeats=1, random_state=0)[0, 0] for y in spellings}
+        assert scores == {np.mean(model.predict(x) == fitted)} and len(drops) == 1
+
+
+def test_targets_whose_variance_overflows_are_refused() -> None:
+    x = np.linspace(-1, 1, 60)[:, None]
+    for most in (1e155, 1.7e308):
+        with pytest.raises(ArgumentError, match=r"fit: y must hold numbers whose variance is finite, got some up to 1"):
+            TabularRegressor("fast").fit(x, most * x[:, 0])
+    small = TabularRegressor("fast", epochs=2, random_state=0).fit(x, 1e150 * x[:, 0])
+    assert np.isfinite(small.predict(x)).all()

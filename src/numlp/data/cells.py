@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from numlp.data.arrow_columns import Coded, Integers, frame_columns, is_data_frame, objects, read_chunks
 from numlp.data.dates import Dates, days_of, texts_of
 from numlp.data.rows import matrix_of
-from numlp.data.value_texts import GAP_WORDS, TRUTHS, is_gap_word
+from numlp.data.value_texts import GAP_WORDS, TRUTHS, is_gap_word, text_of
 from numlp.errors import ArgumentError, DTypeError, ShapeError, printable
 
 Array = NDArray[Any]
@@ -91,7 +91,7 @@ class Table:
         if kind == "category":
             values, there = found if isinstance(found, Integers) else (_floats(found), is_there(found))
             different, codes = np.unique(np.where(there, values, 0), return_inverse=True)
-            levels = texts_of(different) if isinstance(found, Dates) else [_text(value) for value in different.tolist()]
+            levels = texts_of(different) if isinstance(found, Dates) else [text_of(value) for value in different.tolist()]
             return Labels(np.where(there, codes, -1), levels)
         own = "date" if isinstance(found, Dates) else "number"
         floats = _rounded(found) if isinstance(found, Integers) else _floats(found)
@@ -185,7 +185,7 @@ def _labels(parts: Sequence[Coded]) -> Labels:
     known: dict[str, int] = {}
     codes = []
     for part in parts:
-        place = [-1 if is_gap(level) else known.setdefault(_text(level), len(known)) for level in part.levels]
+        place = [-1 if is_gap(level) else known.setdefault(text_of(level), len(known)) for level in part.levels]
         codes.append(np.array([*place, -1])[part.codes])
     return Labels(np.concatenate([np.zeros(0, np.intp), *codes]), list(known))
 
@@ -211,7 +211,7 @@ def _cells(given: list[Any], name: str) -> Column | Integers:
     if all(isinstance(cell, date | np.datetime64) or is_gap(cell) for cell in given):
         return Dates(np.array([np.nan if is_gap(cell) else days_of(cell) for cell in given]))
     known: dict[str, int] = {}
-    codes = [-1 if is_gap(cell) else known.setdefault(_text(cell), len(known)) for cell in given]
+    codes = [-1 if is_gap(cell) else known.setdefault(text_of(cell), len(known)) for cell in given]
     return Labels(np.array(codes), list(known))
 
 
@@ -262,10 +262,3 @@ def _is_whole(cell: Any) -> bool:
 
 def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-def _text(cell: Any) -> str:
-    """Return a category's name, the same for an array as for a frame: 3 and 3.0 are one, and True is true."""
-    if isinstance(cell, bool | np.bool_):
-        return str(cell).lower()
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -102,8 +102,8 @@ class Columns:
         """
         order = self._order(table, where)
         out = np.empty((table.shape[0] if rows is None else len(rows), self.width), np.float32)
-        for i, part in enumerate(self.parts):
-            column = table.column(order[i], self.kinds[i])
+        for i, (part, kind) in enumerate(zip(self.parts, self.kinds, strict=True)):
+            column = table.column(order[i], kind)
             if isinstance(column, Labels):
                 codes = _coded(column, self._levels[i])
                 self._warn_unknown(i, column, codes, where)
@@ -138,8 +138,8 @@ class Columns:
         Errors  as `matrix`.
         """
         found, order = {}, self._order(table, where)
-        for i in range(len(self.parts)):
-            column = table.column(order[i], self.kinds[i])
+        for i, kind in enumerate(self.kinds):
+            column = table.column(order[i], kind)
             if isinstance(column, Labels):
                 new = (_coded(column, self._levels[i]) == 0) & is_there(column)
                 if new.any():

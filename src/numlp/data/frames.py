@@ -103,6 +103,7 @@ def column_names(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> lis
 
     Errors  as `read_frame`.
     """
+    _pyarrow()  # better missed before anything is said than after
     dialect = frame_dialect(path, **csv)
     if dialect:
         return dialect.columns()

@@ -39,7 +39,8 @@ def text_of(value: Any) -> str:
 def places_of(values: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
     """Return for each value its place among the classes, also where it is another text or type for it; -1 for others."""
     levels = Levels([text_of(value) for value in classes.tolist()])
-    return np.array([levels.find(text_of(value)) for value in values.tolist()], np.intp)
+    different, codes = np.unique(values, return_inverse=True)
+    return np.array([levels.find(text_of(value)) for value in different.tolist()], np.intp)[codes]
 
 
 def canonical(text: str) -> str:

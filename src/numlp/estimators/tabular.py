@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import compute_class_weight
 
+from numlp.data.value_texts import places_of
 from numlp.errors import ArgumentError
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import log_mean_softmax, temperature
@@ -140,11 +141,9 @@ class TabularClassifier(ClassifierMixin, TableModel):
         return self.classes_[p.argmax(axis=1)]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on the rows of a table, with their weights."""
-        predicted = self.predict(X)
-        return float(
-            np.average(predicted == classes_of(y, len(predicted), "TabularClassifier.score"), weights=sample_weight)
-        )
+        """Return the accuracy on the rows of a table, with their weights; 1 and true, or 1.0, may be the same class."""
+        matrix = self._matrix(X, "TabularClassifier.score")
+        return self._score(matrix, self._targets(y, len(matrix), "TabularClassifier.score"), sample_weight)
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> Array:
         """Return for each row the classes that may well be true, as truth values (n, classes).
@@ -161,11 +160,10 @@ class TabularClassifier(ClassifierMixin, TableModel):
         return mean_softmax(self.members_, matrix)
 
     def _targets(self, y: Any, n: int, where: str) -> Array:
-        return classes_of(y, n, where)
+        return places_of(classes_of(y, n, where), self.classes_)
 
     def _score(self, matrix: Array, y: Array, weight: Any) -> float:
-        right = self.classes_[self._probabilities(matrix).argmax(axis=1)] == y
-        return float(np.average(right, weights=weight))
+        return float(np.average(self._probabilities(matrix).argmax(axis=1) == y, weights=weight))
 
     def _new_loss(self) -> Loss:
         return SoftmaxCrossEntropy(0.1)
@@ -235,8 +233,14 @@ class TabularRegressor(RegressorMixin, TableModel):
         rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
         columns = y[rows].reshape(len(rows), -1)
         self._flat = y.ndim == 1
-        self._center, self._range = columns.mean(axis=0), (columns.min(axis=0), columns.max(axis=0))
-        self._unit = np.where(columns.std(axis=0) > 0, columns.std(axis=0), 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._center, std = columns.mean(axis=0), columns.std(axis=0)
+        self._range = columns.min(axis=0), columns.max(axis=0)
+        if not np.isfinite(std).all():
+            raise ArgumentError(
+                f"{where}: y must hold numbers whose variance is finite, got some up to {np.abs(y).max():.3g}; divide them"
+            )
+        self._unit = np.where(std > 0, std, 1.0)
         self._squares: list[Array] = []
         self._fit(table, rows, (columns - self._center) / self._unit, columns.shape[1], weight)
         self._error = self._unit * np.sqrt(np.mean(self._squares, axis=0))
