@@ -85,7 +85,7 @@ def test_model_of_digits_replaces_one_of_digits_and_says_so(tmp_path: Path) -> N
     nl.save(network, standing)
     before = standing.read_bytes()
     for command in (("train", "digits"), ("search", "digits", "--hidden", 4)):
-        error = fails(*command, *quick, cwd=tmp_path)
+        error = fails(2, *command, *quick, cwd=tmp_path)
         assert error.endswith("model must be of digits to be replaced, got one of kmnist; give --out, or --force")
     assert standing.read_bytes() == before
     assert "it replaced a model of kmnist" in succeeds("train", "digits", *quick, "--force", cwd=tmp_path)
