@@ -183,7 +183,7 @@ def test_replace_file_without_its_folder_names_the_path(tmp_path):
 
 
 def test_replace_file_refuses_what_is_no_regular_file(tmp_path):
-    with pytest.raises(IsADirectoryError, match="Not a regular file"):
+    with pytest.raises(IsADirectoryError, match="Is a directory"):
         replace_file(tmp_path, NEW)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="Not a regular file"):

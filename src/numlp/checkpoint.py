@@ -78,6 +78,8 @@ def save(network: Network, path: str | os.PathLike[str], parts: Parts = ()) -> N
 
     path = check_path(path, "save")
     parts = check_parts(parts, "save")
+    if not isinstance(network.loss, Loss | None):
+        raise CheckpointError(f"save: loss must be a Loss or None, got {network.loss!r:.60}")
     try:
         found: dict[str, Any] = {"network": network.to_config(), "metrics": network.metrics}
         _check_known(network, parts)
@@ -194,8 +196,6 @@ def _built(
 def _check_known(network: Network, parts: Parts) -> None:
     """Raise if a layer or loss is none that `load` will know."""
     layers, losses = part_types(parts)
-    if not isinstance(network.loss, Loss | None):
-        raise CheckpointError(f"loss must be a Loss or None, got {network.loss!r:.60}")
     named: list[tuple[str, Any, dict[str, Any]]] = [(f"layer {i}", layer, layers) for i, layer in enumerate(network.layers)]
     for name, whole, types in named + ([] if network.loss is None else [("loss", network.loss, losses)]):
         for part in parts_in(whole):

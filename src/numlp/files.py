@@ -19,7 +19,7 @@ _REMEDIES = {
     errno.EACCES: "change its mode (chmod u+rw), or give another path",
     errno.EPERM: "change its mode (chmod u+rw), or give another path",
     errno.EROFS: "its file system is read-only; give a path on another one",
-    errno.EISDIR: "it is a folder; give a file in it",
+    errno.EISDIR: "give a file in it",
     errno.EINVAL: "give the path of a regular file",
     errno.ENOTDIR: "a part of the path is a file; give one whose folders are folders",
     errno.ENAMETOOLONG: "give a shorter name",
@@ -178,7 +178,8 @@ def check_replaceable(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):  # /dev/null would become a file of ours
-        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "Not a regular file", str(path))
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(code, os.strerror(code) if code == errno.EISDIR else "Not a regular file", str(path))
     if not (mode & stat.S_IWUSR and os.access(path, os.W_OK)):  # the mode as well: root may write anywhere
         raise PermissionError(errno.EACCES, "The file is read-only", str(path))
     return stat.S_IMODE(mode)

@@ -126,7 +126,8 @@ class Network:
 
         Errors  ShapeError if x is not (N, n_in) or has more rows than `capacity`; DTypeError for another dtype.
         """
-        x = as_array(x, "Network.forward", "x")
+        if type(x) is not np.ndarray:
+            x = as_array(x, "Network.forward", "x")
         if x.ndim != 2 or x.shape[1] != self.n_in or len(x) == 0:
             check_matrix(x, f"{self.layers[0]}.forward", "x", self.n_in)
         if len(x) > self.capacity:

@@ -125,10 +125,10 @@ class Resumable:
             what = f"training goes on to {run.epochs}, from the weights and with the learning rates of these from here on"
             if not run.goes_on:
                 what = "a callback has ended it, so that nothing is left to train"
-            warnings.warn(f"fit: {path} was made for {before} epochs; {what}", UserWarning, stacklevel=3)
+            warnings.warn(f"fit: {path} was made for {before} epochs; {what}", UserWarning, stacklevel=4)
         if different:
             message = f"fit: {path} was made with {_shown(different)}; the result may differ in its last digits"
-            warnings.warn(message, UserWarning, stacklevel=3)
+            warnings.warn(message, UserWarning, stacklevel=4)
 
     def restore(self, state: Mapping[str, Any]) -> bool:
         """Put everything else into its place, once the optimizer has been started and the callbacks have begun.
