@@ -52,7 +52,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     ],
 )
 def test_rows_of_unequal_length_are_named(name: str, ragged: Any, found: str) -> None:
-    with pytest.raises(ShapeError, match=rf"^[\w.: ]+ must have rows of equal length, got {found}(, the first other one in row \d)?$"):
+    with pytest.raises(
+        ShapeError, match=rf"^[\w.: ]+ must have rows of equal length, got {found}(, the first other one in row \d)?$"
+    ):
         CALLS[name](ragged)
 
 

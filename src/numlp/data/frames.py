@@ -16,6 +16,7 @@ from numlp.data.decimal_marks import Source
 from numlp.data.number_texts import Marks
 from numlp.data.text_columns import Texts, read_columns
 from numlp.errors import ArgumentError, FormatError, MissingExtraError, printable, typed
+from numlp.files import check_path, os_errors
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # checked before anything is decoded: what a small file could make the reader hold
@@ -71,6 +72,7 @@ def read_frame(
     Errors  MissingExtraError without pyarrow; FormatError naming the file, and line and column where there is one; OSError
         if the file cannot be opened.
     """
+    path = check_path(path, "read_frame")
     where = os.fspath(path)
     if not _is_parquet(path, where):
         texts = Texts(kinds or {}, missing, default_missing, marks or Marks(), trained)
@@ -87,7 +89,7 @@ def _is_parquet(path: str | os.PathLike[str], where: str) -> bool:
     """Whether a table is Parquet, by its name; FormatError if the content is not what the name says."""
     if not is_frame(path):
         raise FormatError(f"{where}: file must be a table, its name ending with {', '.join(SUFFIXES)}")
-    with open(path, "rb") as file:
+    with os_errors(path), open(path, "rb") as file:
         head = file.read(4)
     name = where.lower()
     found = "Parquet" if head == _PARQUET else "gzip" if head[:2] == _GZIP else "something else"
@@ -104,6 +106,7 @@ def column_names(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> lis
     Errors  as `read_frame`.
     """
     _pyarrow()  # better missed before anything is said than after
+    path = check_path(path, "column_names")
     dialect = frame_dialect(path, **csv)
     if dialect:
         return dialect.columns()

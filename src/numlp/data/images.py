@@ -15,6 +15,7 @@ from numlp.data.ink import EDGE, FAINT, Box, Ink, brightness, find_ink, plain_in
 from numlp.data.inputs import figure_layouts
 from numlp.data.kinds import PICTURES, check_readable, kind_of
 from numlp.errors import FormatError, printable
+from numlp.files import check_path
 
 Floats = NDArray[np.float32]
 
@@ -89,6 +90,7 @@ def read_picture(
     `box` is the longer side that figures have, 0 for that of MNIST in proportion; `centred` tells whether the centre of
     mass is in the middle, else that of the box is.
     """
+    path = check_path(path, "read_image")
     where = os.fspath(path)
     box = box or (min(shape) if min(shape) < 12 else round(min(shape) * 20 / 28))
     with _opened(path) as page:

@@ -3,6 +3,7 @@
 import os
 
 from numlp.errors import FormatError
+from numlp.files import os_errors
 
 PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WebP")
 _NAMES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
@@ -54,7 +55,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     """
     if os.path.isdir(path):
         raise FormatError(f"{os.fspath(path)}: file must be a picture, CSV or IDX, got a folder; name the files in it")
-    with open(path, "rb") as file:
+    with os_errors(path), open(path, "rb") as file:
         start = file.read(512)
     if not start:
         return "empty"
