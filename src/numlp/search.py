@@ -22,9 +22,9 @@ class SearchResult(NamedTuple):
     """What `search` found.
 
     `trials` has one dict for each setting: the setting, `loss` and `accuracy` on the validation rows, `parameters`
-    and `seconds`, without those in which kernels were compiled, and None for all of these where training diverged; `best` is the chosen setting; `network` was trained with
-    it from new weights on train + validation, and is None if Ctrl-C came before that; `interrupted` tells that it came.
-    `str(result)` is a table.
+    and `seconds`, without those in which kernels were compiled, and None for all of these where training diverged;
+    `best` is the chosen setting; `network` was trained with it from new weights on train + validation, and is None if
+    Ctrl-C came before that; `interrupted` tells that it came. `str(result)` is a table.
     """
 
     trials: list[dict[str, Any]]
