@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from numlp.data.mnist import NAMES
+from numlp.data.mnist_files import NAMES
 from sizes import ALL
 
 # threads of OpenMP that wait without a CPU: the suite has more threads than there are CPUs

@@ -249,7 +249,7 @@ BAD: dict[str, tuple[int, list[str], str]] = {
     "png that is none": (2, ["predict", "MODEL", "cut.png"], "cut.png: "),
     "model for other data": (2, ["evaluate", "other.safetensors", "digits"], "numlp: evaluate: digits must have what the model takes, 3 columns, got 8x8"),
     "mnist without network": (4, ["train", "mnist", "--data-dir", "data"], "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609  train-images-idx3-ubyte.gz"),
-    "mnist offline": (4, ["data", "mnist", "--data-dir", "data", "--offline"], "cannot download MNIST; put these 4 files with these SHA256 in "),
+    "mnist offline": (4, ["data", "mnist", "--data-dir", "data", "--offline"], "MNIST is not complete; put these 4 files with these SHA256 in "),
 }  # fmt: skip
 
 

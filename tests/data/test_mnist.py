@@ -12,7 +12,9 @@ import pytest
 from numlp.data import mnist
 from numlp.data.download import RemoteFile
 from numlp.data.idx import write_idx
-from numlp.data.mnist import NAMES, SOURCES, data_folder, load_mnist, locate
+from numlp.data.mnist import data_folder, load_mnist, locate
+from numlp.data.mnist_files import NAMES
+from numlp.data.mnist_sources import SOURCES
 from numlp.errors import ArgumentError, DownloadError, DTypeError, FormatError
 
 SHAPES = ((60, 28, 28), (60,), (20, 28, 28), (20,))
@@ -246,8 +248,10 @@ def test_load_mnist_offline_opens_no_connection_and_names_what_is_missing(small,
 
 
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("damage", [lambda d: b"", lambda d: d[:-1], lambda d: d + b"\0", lambda d: d[:40] + b"?" + d[41:]])
-def test_load_mnist_moves_a_damaged_file_away_and_fetches_it_again(small, served, lines, damage, plain):
+@pytest.mark.parametrize(
+    "damage", [lambda d: b"", lambda d: d[:-1], lambda d: b"<html>", lambda d: d[:9] + b"?" + d[10:] + b"?"]
+)
+def test_load_mnist_fetches_a_damaged_file_again_and_sets_it_aside(small, served, lines, damage, plain):
     small.mirrors(served.mirror("good"))
     small.put(X, Y, Y_TEST)
     small.put(X_TEST, plain=plain)
@@ -257,21 +261,116 @@ def test_load_mnist_moves_a_damaged_file_away_and_fetches_it_again(small, served
     path.write_bytes(bad)
     assert_right(small.load(), small)
     assert small.files() == {**dict(zip(NAMES, small.packed["mnist"], strict=True)), f"{name}.bad": bad}
-    assert lines() == [f"{path}: SHA256 mismatch, expected {was}, got {sha256(bad)}; moved to {name}.bad, downloading again"]
-    (small.folder / NAMES[X_TEST]).write_bytes(b"damaged")
-    (small.folder / f"{NAMES[X_TEST]}.bad").write_bytes(b"from the first time")
-    assert_right(small.load(), small)
-    assert small.files()[f"{NAMES[X_TEST]}.bad"] == b"damaged"
-    assert served.server.asked == [f"/good/{NAMES[X_TEST]}"] * 2
+    assert lines() == [f"{path}: SHA256 mismatch, expected {was}, got {sha256(bad)}; moved to {name}.bad, downloaded again"]
+    for n in (2, 3):
+        (small.folder / NAMES[X_TEST]).write_bytes(b"damaged %d" % n)
+        (small.folder / f"{NAMES[X_TEST]}.bad").touch()
+        assert_right(small.load(), small)
+        assert small.files()[f"{NAMES[X_TEST]}.bad{n}"] == b"damaged %d" % n
+    assert served.server.asked == [f"/good/{NAMES[X_TEST]}"] * 3
 
 
-def test_load_mnist_keeps_a_damaged_file_set_aside_when_no_mirror_delivers(small, served):
+def test_load_mnist_leaves_a_damaged_file_when_no_mirror_delivers(small, served):
     small.mirrors(served.mirror("broken"))
     small.put()
     (small.folder / NAMES[Y]).write_bytes(b"damaged")
+    before = small.files()
     with pytest.raises(DownloadError, match="got HTTP status 500"):
         small.load()
-    assert sorted(small.files()) == sorted([NAMES[X], NAMES[X_TEST], NAMES[Y_TEST], NAMES[Y] + ".bad"])
+    assert small.files() == before
+
+
+USUAL = {
+    "dots": lambda name: name[:-3].replace("-idx", ".idx"),
+    "dots, packed": lambda name: name.replace("-idx", ".idx"),
+    "upper case": lambda name: name[:-3].upper(),
+    "torchvision": lambda name: f"MNIST/raw/{name[:-3]}",
+    "torchvision, packed": lambda name: f"MNIST/raw/{name}",
+    "raw": lambda name: f"raw/{name}",
+    "Kaggle": lambda name: f"{name[:-3]}/{name[:-3]}",
+    "Kaggle, dots": lambda name: f"{name[:-3]}/{name[:-3].replace('-idx', '.idx')}",
+}  # fmt: skip
+CONTENTS = {
+    "as published": lambda plain, packed: packed,
+    "unpacked": lambda plain, packed: plain,
+    "packed again": lambda plain, packed: gzip.compress(plain, 9, mtime=5),
+    "packed with a name": lambda plain, packed: gzip.compress(plain[:99]) + gzip.compress(plain[99:]),
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("name", ["as published", *USUAL])
+def test_load_mnist_takes_the_right_data_under_any_usual_name(small, content, name):
+    for i, published in enumerate(NAMES):
+        path = small.folder / USUAL.get(name, lambda name: name)(published)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENTS[content](small.plain["mnist"][i], small.packed["mnist"][i]))
+        (path.parent / f"._{path.name}").write_bytes(b"of macOS")
+    assert_right(small.load(offline=True), small)
+    assert_right(small.load(), small)
+
+
+def whole_but_other(small, kind):
+    """Return bytes of a file that is whole, and not the labels of MNIST."""
+    right = small.plain["mnist"][Y]
+    other = right[:8] + right[8:][::-1]
+    return {
+        "unpacked": other,
+        "packed": gzip.compress(other),
+        "short": right[:4] + (20).to_bytes(4, "big") + right[8:28],
+        "packed twice": gzip.compress(small.packed["mnist"][Y]),
+    }[kind]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("kind", ["unpacked", "packed", "short", "packed twice"])
+def test_load_mnist_names_a_whole_file_that_is_another_and_leaves_it(small, served, kind, offline):
+    small.mirrors(served.mirror("good"))
+    small.put()
+    path = small.folder / NAMES[Y]
+    path.write_bytes(whole_but_other(small, kind))
+    before = small.files()
+    with pytest.raises(FormatError) as caught:
+        small.load(offline=offline)
+    text = {"packed twice": "packed once, got gzip inside gzip; unpack it once with gunzip"}.get(
+        kind, f"{NAMES[Y]} of MNIST, got another IDX of uint8 with dimensions ({20 if kind == 'short' else 60},); keep other"
+    )
+    assert str(caught.value).startswith(f"{path}: file must be {text}")
+    assert small.files() == before and served.server.asked == []
+
+
+def keras_file(small, **changes):
+    """Return the bytes of Keras' mnist.npz with some arrays changed."""
+    names = ("x_train", "y_train", "x_test", "y_test")
+    plain = small.plain["mnist"]
+    arrays = {n: np.frombuffer(d, np.uint8)[8 if n[0] == "y" else 16 :] for n, d in zip(names, plain, strict=True)}
+    arrays = {n: a.reshape(shape) for (n, a), shape in zip(arrays.items(), SHAPES, strict=True)}
+    np.savez_compressed(small.folder.parent / "made.npz", **{**arrays, **changes})
+    return (small.folder.parent / "made.npz").read_bytes()
+
+
+def test_load_mnist_takes_the_file_of_keras(small):
+    (small.folder / "mnist.npz").write_bytes(keras_file(small))
+    assert_right(small.load(offline=True), small)
+    assert locate(small.folder, "mnist", offline=True) == [small.folder / "mnist.npz"] * 4
+    small.put(X, Y)
+    assert_right(small.load(offline=True), small)
+
+
+WRONG_NPZ = {
+    "other": {"y_train": np.zeros(60, np.uint8)}, "shape": {"x_test": np.zeros((20, 28, 27), np.uint8)},
+    "dtype": {"y_test": np.zeros(20, np.int64)}, "objects": {"y_test": np.array([None] * 20)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*WRONG_NPZ, "cut", "empty", "text"])
+def test_load_mnist_does_not_take_another_npz(small, kind, lines):
+    data = keras_file(small, **WRONG_NPZ.get(kind, {}))
+    data = {"cut": data[:-30], "empty": b"", "text": b"hello"}.get(kind, data)
+    (small.folder / "mnist.npz").write_bytes(data)
+    with pytest.raises(DownloadError, match="MNIST is not complete; put these 4 files"):
+        small.load(offline=True)
+    assert len(lines()) == 1 and lines()[0].startswith(f"{small.folder / 'mnist.npz'}: file must hold")
 
 
 def test_load_mnist_offline_names_a_damaged_file_and_leaves_it(small, lines):
@@ -290,9 +389,10 @@ def test_load_mnist_takes_the_unpacked_file_beside_a_damaged_one(small):
     small.put()
     small.put(Y, plain=True)
     (small.folder / NAMES[Y]).write_bytes(b"damaged")
+    before = small.files()
     assert_right(small.load(offline=True), small)
     assert_right(small.load(), small)
-    assert NAMES[Y] + ".bad" in small.files()
+    assert small.files() == before
 
 
 @pytest.mark.parametrize("deed", ["moved", "replaced"])
@@ -302,7 +402,7 @@ def test_load_mnist_gets_along_with_a_process_that_was_faster(small, served, mon
     small.put(*range(4))
     path, right = small.folder / NAMES[Y], small.packed["mnist"][Y]
     path.write_bytes(b"damaged")
-    real = Path.replace
+    real = Path.rename
 
     def late(self, target):
         if self == path:
@@ -311,13 +411,15 @@ def test_load_mnist_gets_along_with_a_process_that_was_faster(small, served, mon
                 path.write_bytes(right)
         return real(self, target)
 
-    monkeypatch.setattr(Path, "replace", late)
+    monkeypatch.setattr(Path, "rename", late)
     assert_right(small.load(), small)
     assert path.read_bytes() == right
-    assert served.server.asked == ([] if deed == "replaced" else [f"/good/{NAMES[Y]}"])
+    assert served.server.asked == [f"/good/{NAMES[Y]}"]
+    assert sorted(small.files()) == sorted(NAMES)
 
 
-def test_load_mnist_names_a_damaged_file_it_cannot_move(small, monkeypatch):
+def test_load_mnist_names_a_damaged_file_it_cannot_move(small, served, monkeypatch):
+    small.mirrors(served.mirror("good"))
     small.put()
     path = small.folder / NAMES[Y]
     path.write_bytes(b"damaged")
@@ -325,7 +427,7 @@ def test_load_mnist_names_a_damaged_file_it_cannot_move(small, monkeypatch):
     def read_only(*_):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(Path, "replace", read_only)
+    monkeypatch.setattr(Path, "rename", read_only)
     message = (
         rf"{re.escape(str(path))}: SHA256 mismatch, expected \w+, got \w+; move it away, numlp cannot: Read-only file system"
     )

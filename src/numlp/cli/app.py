@@ -19,7 +19,7 @@ import numlp as nl
 from numlp.cli.options import check_options
 from numlp.cli.usage import Group
 from numlp.data.csv_dialect import CsvOptions
-from numlp.data.mnist import SOURCES
+from numlp.data.mnist_sources import SOURCES
 from numlp.data.splits import Dataset
 from numlp.errors import ArgumentError, DivergenceError, DownloadError, NumlpError, check_choice, printable
 from numlp.files import check_path, check_replaceable, with_remedy

@@ -40,7 +40,8 @@ from numlp.cli.app import (
 from numlp.cli.rows import as_trained, load_model, read_numbers, read_rows
 from numlp.cli.tables import evaluate_table, marks_of, predict_table
 from numlp.data.csv_dialect import CsvOptions
-from numlp.data.mnist import SOURCES, data_folder, locate
+from numlp.data.mnist import data_folder, locate
+from numlp.data.mnist_sources import SOURCES
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, FormatError, NumlpError, ShapeError, printable
 
@@ -191,7 +192,7 @@ def data(
     facts: dict[str, Any] = {"dataset": dataset, "classes": loaded.class_names, "image_shape": loaded.image_shape}
     if dataset in SOURCES:
         folder = data_dir or data_folder(dataset)
-        facts["files"] = [str(path) for path in locate(folder, dataset, offline=True)]
+        facts["files"] = list(dict.fromkeys(map(str, locate(folder, dataset, offline=True))))
     facts["rows"] = {name: len(split.x) for name, split in splits.items()}
     facts["rows_per_class"] = {
         name: np.bincount(split.y, minlength=len(loaded.class_names)).tolist() for name, split in splits.items()

@@ -1,105 +1,39 @@
 """MNIST, Fashion-MNIST and KMNIST: found in a folder or fetched, verified, read and split the classical way."""
 
 import errno
+import itertools
 import logging
 import math
 import os
+import tempfile
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.data.download import RemoteFile, fetch, sha256_of
+from numlp.data.download import fetch, sha256_of
 from numlp.data.idx import magic_of, read_idx
+from numlp.data.mnist_files import (
+    NAMES,
+    TWICE,
+    described,
+    files_in,
+    is_packed,
+    npz_in,
+    read_npz,
+    unpacked_sha256,
+)
+from numlp.data.mnist_sources import SOURCES
 from numlp.data.splits import Dataset, Split, one_hot
 from numlp.errors import ArgumentError, DownloadError, DTypeError, FormatError, check_choice
 from numlp.files import check_path
 
 _log = logging.getLogger("numlp")
 
-NAMES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
 _MAGIC = {"images": 0x803, "labels": 0x801}
 _SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
-
-
-class Source(NamedTuple):
-    """Where a data set comes from and what its four files must be, in the order of `NAMES`.
-
-    `unpacked` has the SHA-256 of the files as gzip unpacks them, which people also keep; () where it is not known.
-    """
-
-    title: str
-    mirrors: tuple[str, ...]
-    files: tuple[RemoteFile, ...]
-    class_names: tuple[str, ...]
-    unpacked: tuple[str, ...] = ()
-
-
-def _files(*facts: tuple[int, str]) -> tuple[RemoteFile, ...]:
-    return tuple(RemoteFile(name, size, sha256) for name, (size, sha256) in zip(NAMES, facts, strict=True))
-
-
-SOURCES: dict[str, Source] = {
-    # Source  LeCun, Bottou, Bengio, Haffner 1998
-    "mnist": Source(
-        "MNIST",
-        (
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "https://raw.githubusercontent.com/fgnt/mnist/master/",
-        ),
-        _files(
-            (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-            (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-            (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-            (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-        ),
-        tuple("0123456789"),
-        (
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        ),
-    ),
-    # Source  Xiao, Rasul, Vollgraf 2017
-    "fashion-mnist": Source(
-        "Fashion-MNIST",
-        (
-            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-        ),
-        _files(
-            (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-            (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-            (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-            (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-        ),
-        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    ),
-    # Source  Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto, Ha 2018
-    "kmnist": Source(
-        "Kuzushiji-MNIST",
-        (
-            "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-            "https://storage.googleapis.com/kuzushiji-mnist/",
-        ),
-        _files(
-            (18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
-            (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
-            (3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
-            (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
-        ),
-        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    ),
-}
 
 
 def load_mnist(
@@ -115,8 +49,9 @@ def load_mnist(
     """Return 70,000 images of 28x28 pixels in ten classes, split the classical way.
 
     Train 55,000, validation 5,000 (the first rows of the training files), test 10,000. The four files, gzip or
-    unpacked, are taken from `folder` and verified; what is missing is downloaded there, https only. A damaged
-    file is set aside as `<name>.bad` and fetched again; a file that belongs elsewhere is left alone and reported.
+    unpacked, are taken from `folder` under any of their usual names and verified; what is missing is downloaded there,
+    https only. A damaged file is fetched again, and then set aside as `<name>.bad`; a whole file that is another one is
+    left alone and reported. Keras' mnist.npz and torchvision's `MNIST/raw` are read, too.
 
     Parameters
     ----------
@@ -174,8 +109,12 @@ def data_folder(dataset: str) -> Path:
     import pooch
 
     root = check_path(os.environ.get("NUMLP_DATA") or pooch.os_cache("numlp"), "load_mnist", "NUMLP_DATA")
-    directly = dataset == "mnist" and any((root / name).exists() or (root / name[:-3]).exists() for name in NAMES)
-    return root if directly else root / dataset
+    found = [path for paths in files_in(root, dataset) for path in paths]
+    if dataset == "mnist" and (found or npz_in(root)):
+        return root
+    # the other data sets have the same names, but torchvision's folders are their own
+    is_own = any(path.parent.name.lower() == "raw" and path.parent.parent != root for path in found)
+    return root if is_own else root / dataset
 
 
 def locate(folder: Path, dataset: str, *, offline: bool = False, progress: bool = True) -> list[Path]:
@@ -184,21 +123,81 @@ def locate(folder: Path, dataset: str, *, offline: bool = False, progress: bool 
     Errors  as `load_mnist`.
     """
     source = SOURCES[dataset]
-    found = [_verified(folder, dataset, i, offline) for i in range(len(NAMES))]
+    verified = [_verified(paths, dataset, i) for i, paths in enumerate(files_in(folder, dataset))]
+    found = [path for path, _ in verified]
+    if None in found and dataset == "mnist":
+        found = _completed_by_npz(found, folder)
     try:
         for i, file in enumerate(source.files):
             if found[i] is None:
                 if offline:
+                    for path in verified[i][1]:
+                        _log.warning("%s", _mismatch(path, dataset, i))
                     raise DownloadError(f"{file.name} is missing or damaged, and no connection may be opened")
                 _make_writable(folder)
-                found[i] = fetch(file, source.mirrors, folder, progress)
+                found[i] = _replaced(folder, dataset, i, verified[i][1], progress)
     except DownloadError as error:
         wanted = "\n".join(f"  {file.sha256}  {file.name}" for file in source.files)
+        problem = f"{source.title} is not complete" if offline else f"cannot download {source.title}"
         raise DownloadError(
-            f"load_mnist: cannot download {source.title}; put these 4 files with these SHA256 in {folder.absolute()}, "
+            f"load_mnist: {problem}; put these 4 files with these SHA256 in {folder.absolute()}, "
             f"or pass the folder that has them (--data-dir DIR):\n{wanted}\n({error})"
         ) from error
     return [path for path in found if path is not None]
+
+
+def _completed_by_npz(found: list[Path | None], folder: Path) -> list[Path | None]:
+    """Return the paths with Keras' mnist.npz for what is missing, if it holds MNIST."""
+    path = npz_in(folder)
+    if path is None:
+        return found
+    for i in (i for i, known in enumerate(found) if known is None):
+        try:
+            array = read_npz(path, i, _SHAPES[i])
+        except FormatError as error:
+            _log.warning("%s", error)
+            return found
+        header = magic_of(array).to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        if sha256(header + array.tobytes()).hexdigest() != SOURCES["mnist"].unpacked[i]:
+            _log.warning("%s: file must hold the arrays of MNIST, got others", path)
+            return found
+    return [known or path for known in found]
+
+
+def _replaced(folder: Path, dataset: str, i: int, damaged: list[Path], progress: bool) -> Path:
+    """Fetch file number `i`, and then set the damaged ones aside: whatever happens before, they are where they were."""
+    source = SOURCES[dataset]
+    file, path = source.files[i], folder / NAMES[i]
+    with tempfile.TemporaryDirectory(prefix=".numlp-", dir=folder) as new:
+        fetched = fetch(file, source.mirrors, Path(new), progress)
+        for bad in damaged:
+            _set_aside(bad, dataset, i)
+        fetched.replace(path)
+    return path
+
+
+def _set_aside(path: Path, dataset: str, i: int) -> None:
+    """Rename a damaged file to the first of <name>.bad, .bad2, ... that is free."""
+    mismatch = _mismatch(path, dataset, i)
+    names = itertools.chain([".bad"], (f".bad{n}" for n in itertools.count(2)))
+    bad = next(bad for end in names if not (bad := path.with_name(path.name + end)).exists())
+    try:
+        path.rename(bad)
+    except FileNotFoundError:  # another process was faster
+        return
+    except OSError as error:
+        raise FormatError(f"{mismatch}; move it away, numlp cannot: {error.strerror}") from error
+    if sha256_of(bad) == SOURCES[dataset].files[i].sha256:  # another process had just brought the right one
+        bad.unlink()
+        return
+    _log.warning("%s; moved to %s, downloaded again", mismatch, bad.name)
+
+
+def _mismatch(path: Path, dataset: str, i: int) -> str:
+    source = SOURCES[dataset]
+    is_packed = path.name.lower().endswith(".gz") or not source.unpacked
+    expected = source.files[i].sha256 if is_packed else source.unpacked[i]
+    return f"{path}: SHA256 mismatch, expected {expected}, got {sha256_of(path) if path.exists() else 'no file'}"
 
 
 def _make_writable(folder: Path) -> None:
@@ -212,51 +211,55 @@ def _make_writable(folder: Path) -> None:
         raise OSError(error.errno, f"{error.strerror}; {advice}", str(folder)) from error
 
 
-def _verified(folder: Path, dataset: str, i: int, offline: bool) -> Path | None:
-    """Return the path of the good file number `i` in `folder`, gzip or unpacked, or None; set a damaged one aside."""
+def _verified(paths: list[Path], dataset: str, i: int) -> tuple[Path | None, list[Path]]:
+    """Return which of the files is file number `i`, or None, and which are damaged.
+
+    Raises
+    ------
+    FormatError
+        If one is whole, but another file: it belongs to somebody, and stays.
+    """
     source = SOURCES[dataset]
-    for name, expected in ((NAMES[i], source.files[i].sha256), (NAMES[i][:-3], (source.unpacked or [None] * 4)[i])):
-        path = folder / name
-        if not path.is_file():
-            continue
+    damaged: list[Path] = []
+    others = []
+    for path in paths:
         actual = sha256_of(path)
-        if actual == expected:
-            return path
+        if actual == source.files[i].sha256:
+            return path, damaged
+        inner = unpacked_sha256(path, 16 + math.prod(_SHAPES[0]))
+        if source.unpacked and inner == source.unpacked[i]:
+            return path, damaged
+        found = described(path)
+        if found is None:
+            damaged.append(path)
+        elif source.unpacked or is_packed(path):
+            others.append((path, actual, inner, found))
+        else:  # its SHA-256 is not known: read will check what can be checked, type, shape and labels
+            _check_misplaced(path, dataset, actual)
+            return path, damaged
+    for path, actual, inner, found in others:
+        if found == TWICE:
+            raise FormatError(f"{path}: file must be packed once, got {found}; unpack it once with gunzip")
         _check_misplaced(path, dataset, actual)
-        if expected is None:  # read will check what can be checked: type, shape, labels
-            return path
-        mismatch = f"{path}: SHA256 mismatch, expected {expected}, got {actual}"
-        if offline:
-            _log.warning("%s", mismatch)
-            continue
-        bad = path.with_name(path.name + ".bad")
-        try:
-            path.replace(bad)
-        except FileNotFoundError:  # another process was faster
-            continue
-        except OSError as error:
-            raise FormatError(f"{mismatch}; move it away, numlp cannot: {error.strerror}") from error
-        if sha256_of(bad) == expected:  # another process had just brought the right one
-            bad.replace(path)
-            return path
-        _log.warning("%s; moved to %s, downloading again", mismatch, bad.name)
-    return None
+        _check_misplaced(path, dataset, inner)
+        advice = "keep other data in a folder of its own" if source.unpacked else "unpack it if it is that all the same"
+        raise FormatError(f"{path}: file must be {NAMES[i]} of {source.title}, got another {found}; {advice}")
+    return None, damaged
 
 
-def _check_misplaced(path: Path, dataset: str, actual: str) -> None:
+def _check_misplaced(path: Path, dataset: str, actual: str | None) -> None:
     """Raise FormatError if a file is whole, but another file of one of the data sets."""
     for source in SOURCES.values():
         hashes = [file.sha256 for file in source.files]
-        for i, sha256 in (*enumerate(hashes), *enumerate(source.unpacked)):
-            if actual != sha256:
-                continue
-            advice = f"this is {NAMES[i]} of {source.title}, put each file under its own name and folder"
-            _check_magic(path, _MAGIC[_kind(NAMES[i])], advice)
-            raise FormatError(f"{path}: expected {path.name} of {SOURCES[dataset].title}, found another file; {advice}")
+        for i, sha in (*enumerate(hashes), *enumerate(source.unpacked)):
+            if actual == sha:
+                advice = f"this is {NAMES[i]} of {source.title}, put each file under its own name and folder"
+                _check_magic(path, _MAGIC[_kind(NAMES[i])], advice)
+                raise FormatError(f"{path}: expected {path.name} of {SOURCES[dataset].title}, found another file; {advice}")
 
 
 def _kind(name: str) -> str:
-    return "images" if "images" in name else "labels"
+    return "images" if "images" in name.lower() else "labels"
 
 
 def _check_magic(path: Path, found: int, advice: str) -> None:
@@ -273,6 +276,8 @@ def _check_magic(path: Path, found: int, advice: str) -> None:
 
 def _read(path: Path, i: int) -> NDArray[Any]:
     """Read file number `i` and check that it is what its name says."""
+    if path.suffix.lower() == ".npz":
+        return read_npz(path, i, _SHAPES[i])
     array = read_idx(path, max_bytes=math.prod(_SHAPES[0]))
     _check_magic(path, magic_of(array), "put each file under its own name")
     if array.shape != _SHAPES[i]:
