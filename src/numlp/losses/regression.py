@@ -36,7 +36,7 @@ class RegressionLoss(Loss):
                 f"{where}: y must have shape (n, {n_outputs}), got {target.shape} integers; "
                 "labels want a classification loss, such as SoftmaxCrossEntropy()"
             )
-        if target.ndim == 1:
+        if target.ndim == 1 and len(target) != n_outputs:
             raise ShapeError(
                 f"{where}: y must have shape (n, {n_outputs}), got {target.shape}; give y as many columns, or build the "
                 "network for one number a row"
