@@ -1,5 +1,6 @@
 """What more than one test module needs."""
 
+import hashlib
 import io
 import os
 import signal
@@ -100,7 +101,14 @@ def _forget_stale_kernels() -> None:
     """Delete compiled kernels that are older than any of their sources: Numba looks at one file only."""
     folder = Path(__file__).parents[1] / "src" / "numlp" / "kernels" / "fused"
     newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
-    for kept in folder.glob("__pycache__/*.nb[ic]"):
+    try:
+        from numba.misc.appdirs import user_cache_dir
+    except Exception:  # no Numba, or one that does not work here: no kernels
+        return
+    # the folder's name is Numba's
+    own = f"fused_{hashlib.sha1(str(folder).encode(), usedforsecurity=False).hexdigest()}"
+    caches = os.environ.get("NUMBA_CACHE_DIR"), Path(user_cache_dir(appname="numlp", appauthor=False)) / "kernels"
+    for kept in (Path(next(filter(None, caches))) / own).glob("*.nb[ic]"):
         if kept.exists() and kept.stat().st_mtime < newest:
             kept.unlink(missing_ok=True)
 

@@ -126,9 +126,10 @@ def _numba() -> dict[str, Any]:
 
 
 def _cache_folders() -> list[Path]:
-    """Return where Numba keeps machine code, in the order it tries: beside the source, then the user's cache."""
+    """Return where machine code is kept, in the order that is tried: the user's cache, the package, Numba's cache."""
     user = importlib.import_module("numba.misc.appdirs").user_cache_dir(appname="numba", appauthor=False)
-    return [Path(kernels.__file__).parent / "fused" / "__pycache__", Path(user)]
+    numlp = importlib.import_module("numlp.kernels.fused.compiled").CACHE
+    return [numlp, Path(kernels.__file__).parent / "fused" / "__pycache__", Path(user)]
 
 
 def _is_writable(folder: Path) -> bool:

@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Set
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numba import njit
 from numba.core import event
+from numba.misc.appdirs import user_cache_dir
 
 from numlp.progress import announce_compilation
 
@@ -17,6 +19,8 @@ CAREFUL = {"contract", "nsz"}
 FLAGS = {*CAREFUL, "reassoc"}  # sums in any order, or they do not vectorize
 
 LITTLE = 2**13  # numbers that one core has read and written before another one is awake
+
+CACHE = Path(user_cache_dir(appname="numlp", appauthor=False)) / "kernels"  # the user's folder of machine code
 
 KERNELS: dict[str, Callable[..., Any]] = {}
 NOT_KEPT: set[str] = set()  # names of functions for whose machine code no folder can be written
@@ -46,12 +50,20 @@ def kernel(
 
 
 def cached(compile_with: Callable[..., Any], function: Callable[..., Any]) -> Any:
-    """Return the function compiled by one of Numba's ways; the machine code is kept if a folder for it can be written."""
+    """Return the function compiled by one of Numba's ways; the machine code is kept if a folder for it can be written.
+
+    It is kept in NUMBA_CACHE_DIR or `CACHE`: in the package, where Numba keeps it, it would stay after `pip uninstall`. Where
+    `CACHE` cannot be written, Numba tries the package.
+    """
+    chosen = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = chosen or str(CACHE)
     try:
         return compile_with(cache=True)(function)
     except RuntimeError:
         NOT_KEPT.add(function.__name__)
         return compile_with()(function)
+    finally:
+        numba.config.CACHE_DIR = chosen
 
 
 class _Announcer(event.Listener):  # type: ignore[misc]
