@@ -409,11 +409,13 @@ def columns_of(**columns: list[Any]) -> dict[str, list[Any]]:
 
 def test_readings_and_words_for_a_gap_are_listed_and_kept_with_the_model(here: Path) -> None:
     columns = columns_of(pay=["$1,850.00", "$222", "NA", "?"], share=["12%", "7%", "NA"], when=["31/12/2024", "1/2/2025"])
+    columns["weight"] = [f"{n % 20}.5 kg" for n in range(60)]
     out = succeeds("train", write(here / "u.csv", columns), "--target", "y", *QUICK)
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert lines["pay"].endswith("  $1,850.00 read as 1850: currency, thousands; NA 15, ? 15")
     assert lines["share"].endswith("  12% read as 12: percent; NA 20")
     assert lines["when"].endswith("  dates are categories unless they are written as 2024-12-31")
+    assert lines["weight"].endswith("  numbers with words beside them are categories: write the numbers alone")
     notes = TabularRegressor.load("u.safetensors").notes_
     assert (notes["decimal"], notes["thousands"], notes["units"]) == (".", ",", {"pay": "$", "share": "%"})
     assert notes["readings"]["share"] == "12% read as 12: percent" and notes["gaps"]["pay"] == {"NA": 15, "?": 15}

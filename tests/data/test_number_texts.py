@@ -85,6 +85,9 @@ ONE_READING = {
     "currency": (["$84,835.00", "$0"], [84835.0, 0.0], "$84,835.00 read as 84835: currency, thousands"),
     "percent": (["12%", "0"], [12.0, 0.0], "12% read as 12: percent"),
     "brackets": (["(12.5)", "1"], [-12.5, 1.0], "(12.5) read as -12.5: brackets"),
+    "brackets behind a currency": (["$(5.50)", "$1.00"], [-5.5, 1.0], "$(5.50) read as -5.5: currency, brackets"),
+    "two names of a currency": (["$5.50 USD", "$1 USD"], [5.5, 1.0], "$5.50 USD read as 5.5: currency"),
+    "percent behind brackets": (["(5)%", "1%"], [-5.0, 1.0], "(5)% read as -5: percent, brackets"),
     "minus behind": (["5.0-", "1"], [-5.0, 1.0], "5.0- read as -5: sign behind"),
     "contradicting lengths": (["4,850", "12.50"], [4850.0, 12.5], "4,850 read as 4850: thousands"),
 }  # fmt: skip
@@ -157,11 +160,13 @@ def test_marks_that_are_given_must_be_those_of_the_file(tmp_path: Path) -> None:
 def test_file_is_read_with_the_marks_of_the_training(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     for text, marks, value in (
-        ("1,850", Marks("."), 1850), ("1,850", Marks(","), 1.85), ("1,850", Marks(thousands=","), 1850),
-        ("1.850", Marks(thousands=","), 1.85), ("1.850", Marks(","), 1850), ("$5", Marks(units={}), 5),
+        ("1,850", Marks(","), 1.85), ("1,850", Marks(thousands=","), 1850), ("1.850", Marks("."), 1.85),
+        ("1.850", Marks(thousands="."), 1850), ("$5", Marks(units={}), 5),
     ):  # fmt: skip
         assert read(path, {"x": [text]}, ";", trained=marks) == {"x": [value]}
     for text, marks, message in (
+        ("1,850", Marks("."), "number must have one reading"),  # the training had no such mark
+        ("1.850", Marks(","), "number must have one reading"),
         ("12,50", Marks(thousands=","), r"line 2 column 'x': .* with ',' as thousands mark, got '12,50'; .* --decimal ,"),
         ("1.850,5", Marks("."), r"line 2 column 'x': .* with '\.' as decimal mark, got '1\.850,5'; .* --decimal ,"),
         ("12", Marks(units={"x": "%"}), "column 'x' must hold numbers in %, as .*, got plain numbers"),

@@ -80,6 +80,8 @@ def test_truth_values_are_numbers_where_numbers_must_be(tmp_path: Path) -> None:
     path = written(tmp_path / "x.csv", ["True", "FALSE", "", "true"])
     assert read_frame(path, kinds={"x": "number"})["x"].to_pylist() == [1, 0, None, 1]
     assert read_frame(path)["x"].to_pylist() == ["True", "FALSE", None, "true"]
+    frame = read_frame(written(path, ["TRUE", "NA", "FALSE"]))  # as R writes them
+    assert frame["x"].to_pylist() == ["TRUE", None, "FALSE"] and report_of(frame).gaps == {"x": {"NA": 1}}
     with pytest.raises(FormatError, match="line 3 column 'x': 'true' is not a number"):
         read_frame(written(path, ["1", "true"]), kinds={"x": "number"})
     with pytest.raises(FormatError, match=r"line 2 column 'x': 'true' is not a number; .*; 5 such cells"):

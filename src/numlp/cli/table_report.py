@@ -24,6 +24,7 @@ _OTHER_DATE = re.compile(
     f"([0-9]{{1,2}}[- .])?{_MONTH}[- .]*([0-9]{{1,2}},? )?[0-9]{{2,4}})( .*)?",
     re.IGNORECASE,
 )
+_WITH_UNIT = re.compile(r"[^\w]{0,3}[0-9][0-9.,' ]*[^0-9]{1,12}")  # such as 5 kg, €1.2M
 
 
 class Target(NamedTuple):
@@ -70,6 +71,8 @@ def _advice(name: str, kind: str, values: Array, different: int, missing: int, l
         return f"nothing can be learnt from it: {drop}"
     if kind == "category" and sum(map(_is_other_date, levels)) >= _NEARLY * len(levels):
         return "dates are categories unless they are written as 2024-12-31"
+    if kind == "category" and different > FEW and sum(map(_is_with_unit, levels)) >= _NEARLY * len(levels):
+        return "numbers with words beside them are categories: write the numbers alone"
     if kind == "category" and different == len(values) and different > FEW:
         return f"different in each row: {drop}"
     # where the file is in the order of what is asked for, a row's number gives it away
@@ -80,6 +83,10 @@ def _advice(name: str, kind: str, values: Array, different: int, missing: int, l
 
 def _is_other_date(text: str) -> bool:
     return _OTHER_DATE.fullmatch(text.strip()) is not None
+
+
+def _is_with_unit(text: str) -> bool:
+    return _WITH_UNIT.fullmatch(text.strip()) is not None
 
 
 def say_table(

@@ -110,8 +110,10 @@ def _decide(
             f"column {printable(first, 60)!r}, got {printable(b, 40)!r}; correct one of them, or use --categorical "
             f"{typed(other)}"
         )
-    if trained and (trained.decimal or trained.thousands in DECIMALS):
-        return trained.decimal or DECIMALS[DECIMALS.index(str(trained.thousands)) - 1]
+    for mark, other in (DECIMALS, DECIMALS[::-1]) if trained else ():
+        if any(numbers[name].has(mark).any() for name in choices if name in numbers):
+            if mark in (trained.decimal, trained.thousands):
+                return mark if mark == trained.decimal else other
     name = next(iter(choices))
     text = _example(numbers[name], len(DECIMALS))
     mark = "," if "," in text else "."

@@ -22,10 +22,11 @@ _BLANKS, _QUOTES, _MINUS = r"[ \x{a0}\x{2007}\x{2009}\x{202f}]", r"['\x{2019}\x{
 _BLANK, _SIGN = f"{_BLANKS}*", f"(?:[+]|{_MINUS})?"
 _INSIDE = rf"(?:[0-9.,]|{_BLANKS}|{_QUOTES})*"
 _SHAPE = (
-    rf"^(?P<open>\(?){_BLANK}(?P<sign>{_SIGN}){_BLANK}(?P<before>{_CURRENCY}?){_BLANK}(?P<inner>{_SIGN})"
+    rf"^(?P<front>{_CURRENCY}?){_BLANK}(?P<open>\(?){_BLANK}(?P<sign>{_SIGN}){_BLANK}(?P<before>{_CURRENCY}?){_BLANK}(?P<inner>{_SIGN})"
     rf"(?P<digits>[.,]?[0-9](?:{_INSIDE}[0-9])?[.]?)(?P<power>(?:[eE][+-]?[0-9]+)?)"
-    rf"{_BLANK}(?P<after>(?:{_CURRENCY}|%)?){_BLANK}(?P<last>{_MINUS}?)(?P<close>\)?)$"
+    rf"{_BLANK}(?P<after>(?:{_CURRENCY}|%)?){_BLANK}(?P<last>{_MINUS}?)(?P<close>\)?){_BLANK}(?P<rear>(?:{_CURRENCY}|%)?)$"
 )
+_UNITS = ("front", "before", "after", "rear")
 _LOOK = re.sub(r"\?P<\w+>", "?:", _SHAPE)  # several times as fast
 
 
@@ -96,10 +97,12 @@ class NumberTexts(NamedTuple):
 
         brackets, behind = has("open"), has("last")
         signs = has("sign").astype(int) + has("inner") + behind + brackets
-        shaped &= (brackets == has("close")) & (signs <= 1) & ~(has("before") & has("after"))
+        ahead, after = has("front") | has("before"), has("after") | has("rear")
+        shaped &= (brackets == has("close")) & (signs <= 1) & ~(has("front") & has("before")) & ~(has("after") & has("rear"))
         whole = compute.binary_join_element_wise(part["digits"], part["power"], "")
         fits = [compute.match_substring_regex(whole, _pattern(*style)).to_numpy(zero_copy_only=False) for style in STYLES]
-        units = compute.binary_join_element_wise(part["before"], part["after"], "").to_numpy(zero_copy_only=False)
+        units = compute.binary_join_element_wise(*(part[name] for name in _UNITS), "").to_numpy(zero_copy_only=False)
+        shaped &= ~ahead | ~after | np.array(["%" not in unit for unit in units], bool)
         negative = has("sign", "-\u2212") | has("inner", "-\u2212") | behind | brackets
         return cls(texts, part["digits"], part["power"], negative, brackets, behind, units, np.array(fits) & shaped)
 

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 _NEARLY = 0.9  # a column with this share of numbers is one of numbers, and its texts are errors
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+_SPELLINGS = 100  # of two words in small letters and capitals there are fewer
 _REPORT = b"numlp"  # among the metadata of an Arrow schema
 
 
@@ -154,6 +155,8 @@ class _Reader:
             values, wrong = _dates(different)
             if self._are(name, kind, "date", different, wrong):
                 return self._placed(name, different, values)
+        if kind is None and TRUTHS.keys() >= {text.lower() for text in different.texts[:_SPELLINGS].to_pylist()}:
+            return self._placed(name, different, different.texts)
         return None
 
     def _may_be_numbers(self, kind: str | None, different: _Different) -> bool:
