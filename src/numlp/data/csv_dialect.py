@@ -18,7 +18,7 @@ from numlp.errors import ArgumentError, FormatError, check_count, printable
 _SAMPLE = 1 << 17  # characters that are looked at
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _NAMED = {"tab": "\t", r"\t": "\t", "blank": " ", "space": " "}
-_MOST_CELLS = 1000  # that are looked at for values
+_MOST_CELLS, _MOST_ROWS = 1000, 200  # that are looked at for values, and for quotes
 _CLEARLY = 0.2  # more values of all cells, to prefer one delimiter to another
 _SEP_LINE = re.compile(r'"?sep=(\\t|.)"?(\r\n|\r|\n)', re.IGNORECASE | re.DOTALL)
 
@@ -181,7 +181,7 @@ def _best(readings: list[_Reading], where: str) -> _Reading | None:
     best = readings[-scored[0][1]]
     for score, i in scored[1:]:
         mark = readings[-i].delimiter
-        if mark != best.delimiter and score[0] and score[:5] == scored[0][0][:5] and score[5] > scored[0][0][5] - _CLEARLY:
+        if mark != best.delimiter and score[0] and score[:6] == scored[0][0][:6] and score[6] > scored[0][0][6] - _CLEARLY:
             marks = f"{best.delimiter!r} and {mark!r}, which both separate each row into as many cells"
             raise FormatError(f"{where}: file must have one delimiter, got {marks}; use --delimiter")
     return best
@@ -193,15 +193,15 @@ def _score(reading: _Reading) -> tuple[float, ...]:
     rows = [cells for _, cells in reading.rows[notes:]]
     width, below = row_width(rows), rows[1:]
     same = sum(len(cells) == width for cells in below) / max(len(below), 1) if below else 1.0
-    cells = list(islice((cell for row in rows for cell in row), _MOST_CELLS))
+    cells = list(islice((cell for row in below or rows for cell in row), _MOST_CELLS))
     values = sum(map(is_value, cells)) / max(len(cells), 1)
     names, shifted = names_of_cells(rows[0], below) if rows else ((), False)
     fits = len(names) == width and not shifted
     likely = width > 1 and same >= 0.5
     if reading.delimiter == " ":  # else text: numbers, or names in quotes as R writes them
         likely = likely and same == 1 and values >= 0.5 and (fits or rows[0][0][:1] == '"')
-    inside = sum('"' in cell or "'" in cell for cell in cells)
-    return likely, reading.delimiter != " ", -notes, fits, same, values, width, -inside
+    inside = sum(cell.count('"') + cell.count("'") for row in rows[:_MOST_ROWS] for cell in row)
+    return likely, reading.delimiter != " ", -notes, fits, same, -inside, values, width
 
 
 def _notes(rows: list[tuple[int, list[str]]]) -> int:

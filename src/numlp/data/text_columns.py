@@ -216,7 +216,7 @@ class _Reader:
         shown, kind = printable(text, 40), self.wanted.kinds.get(name)
         a_number = "a finite number" if text.lower().lstrip("+-").startswith("inf") else "a number"
         wanted = a_number if what == "number" else "a date such as 2026-11-29 or 2026-11-29T08:30"
-        hint = f"--missing {typed(text)}" + ("" if kind else f", or --categorical {typed(name)}")
+        hint = f"--missing {typed(text[:200])}" + ("" if kind else f", or --categorical {typed(name[:200])}")
         cells = f"{count:,} such cell{'s' if count > 1 else ''} in the file"
         raise FormatError(f"{self.source.place(name, text)}: {shown!r} is not {wanted}; use {hint}; {cells}")
 
