@@ -1,7 +1,8 @@
 """Finding out how a CSV file is written, from its beginning: delimiter, quotes, encoding, and the line of column names.
 
 Each delimiter and way of quoting is tried; the one is taken in which the lines before the names are fewest, the names are as
-many as the cells of a row, most rows are of one length, most cells are values, and the columns are most.
+many as the cells of a row, most rows are of one length, no quotes are left in cells, most cells are values, and the columns
+are most. Where another delimiter fits as well, the user is asked.
 """
 
 import csv
