@@ -73,7 +73,7 @@ def find_dialect(path: str | os.PathLike[str], options: CsvOptions | None = None
             f"{where} line {dialect.skip + 1}: it must be clear whether this line holds the column names or a row, got "
             f"{printable(', '.join(rows[0]), 60)}; use --header or --no-header"
         )
-    if not header and any(cells[0][:1] != "#" or any(cells[1:]) for _, cells in best.rows[:notes]):
+    if not header and any(cells[0][:1] != "#" for _, cells in best.rows[:notes]):
         advice = f"use --skip-rows {dialect.skip}, if the rows begin below"
         raise FormatError(f"{where} line {skip + 1}: row must have {len(rows[0])} columns, got 1; {advice}")
     if not header:
@@ -209,8 +209,7 @@ def _notes(rows: list[tuple[int, list[str]]]) -> int:
     """Return how many rows at the beginning are lines of text or comments, and no row of the table."""
     width = row_width([cells for _, cells in rows])
     for count, (_, cells) in enumerate(rows):
-        comment = re.match(r"#\s", cells[0]) and len(cells) != width
-        text = not any(cells[1:]) and (LETTER.search(cells[0]) or cells[0].startswith("#"))
-        if width < 2 or not (comment or text):
+        alone = not any(cells[1:]) and (LETTER.search(cells[0]) or cells[0].startswith("#"))
+        if width < 2 or not alone:
             return count
     return 0

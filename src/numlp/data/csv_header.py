@@ -58,8 +58,9 @@ def names_of_cells(first: list[str], rows: list[list[str]]) -> tuple[tuple[str |
         del names[width:]
     if more > 0 and not any(any(cells[-more:]) for cells in rows):
         names += [""] * more
-    elif more == 1 and len({cells[0] for cells in rows if cells[0]}) == len(rows):  # as R writes the names of rows
-        names, shifted = ["", *names], True
+    elif more == 1 and len({cells[0] for cells in rows if cells[0]}) == len(rows):
+        if len(rows) == 1 or not is_header(rows[0], rows[1:]):  # names of rows as R writes them, and no line above the names
+            names, shifted = ["", *names], True
     if len(names) != width or not rows:
         return tuple(names), shifted
     empty = [not name and not any(cells[i] for cells in rows) for i, name in enumerate(names)]

@@ -144,6 +144,12 @@ def check_empty(cell: str | None, where: str, line: int, place: int) -> None:
         )
 
 
+def wrong_width(where: str, line: int, cells: list[str], width: int, dialect: Dialect) -> FormatError:
+    """Return what to raise for a row that has not as many cells as the names, or as the other rows."""
+    advice = "; use --skip-rows, if the table begins further down" if line <= dialect.skip + 1 else ""
+    return FormatError(f"{where} line {line}: row must have {width:,} columns, got {len(cells):,}{advice}")
+
+
 def row_too_long(where: str, line: int) -> FormatError:
     """Return what to raise for a row beyond the limit."""
     return FormatError(f"{where} line {line}: row must have at most {MAX_ROW:,} characters, got more")

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from numlp.data.arrow_columns import index_columns
 from numlp.data.csv_dialect import CsvOptions, find_dialect
-from numlp.data.csv_lines import MAX_ROW, Dialect, check_empty, csv_lines
+from numlp.data.csv_lines import MAX_ROW, Dialect, check_empty, csv_lines, wrong_width
 from numlp.data.decimal_marks import Source
 from numlp.data.number_texts import Marks
 from numlp.data.text_columns import Texts, read_columns
@@ -288,7 +288,7 @@ def _complain(path: str | os.PathLike[str], where: str, dialect: Dialect) -> Non
     width, line = len(dialect.names), 0
     for line, cells in csv_lines(path, where, dialect):
         if len(cells) != width:
-            raise FormatError(f"{where} line {line}: row must have {width:,} columns, got {len(cells):,}")
+            raise wrong_width(where, line, cells, width, dialect)
     if not line:
         raise _no_rows(where)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.data.csv_dialect import CsvOptions, find_dialect
-from numlp.data.csv_lines import check_empty, csv_lines
+from numlp.data.csv_lines import check_empty, csv_lines, wrong_width
 from numlp.errors import ArgumentError, FormatError, printable
 from numlp.files import check_path
 
@@ -43,7 +43,7 @@ def read_csv(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> Table:
     for line, cells in csv_lines(path, where, dialect):
         width = width or len(cells)
         if len(cells) != width:
-            raise FormatError(f"{where} line {line}: row must have {width} columns, got {len(cells)}")
+            raise wrong_width(where, line, cells, width, dialect)
         for i in reversed(empty):
             check_empty(cells.pop(i), where, line, i)
         row = _numbers(cells)
