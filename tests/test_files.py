@@ -1,13 +1,16 @@
 import errno
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from numlp import files
-from numlp.files import make_folder, remove_leftovers, replace_file
+from numlp.files import exclusive_folder, make_folder, remove_leftovers, replace_file
 
 OLD, NEW = b"old content", b"new content, longer than the old"
 # each call before the rename, and whether there was an old file; a new one gets its mode when it is opened
@@ -274,3 +277,51 @@ def test_model_saved_over_the_file_it_was_loaded_from_is_right(tmp_path):
     network.params += 1
     nl.save(network, path)
     assert nl.load(path).params.tobytes() == network.params.tobytes()
+
+
+def test_folder_is_had_by_one_at_a_time(tmp_path, monkeypatch):
+    with exclusive_folder(tmp_path) as first, exclusive_folder(tmp_path) as second:
+        assert first and not second
+        with exclusive_folder(tmp_path.parent) as other:
+            assert other
+    with exclusive_folder(tmp_path) as again:
+        assert again
+    with pytest.raises(RuntimeError), exclusive_folder(tmp_path):
+        raise RuntimeError
+    with exclusive_folder(tmp_path) as again:
+        assert again and os.listdir(tmp_path) == []
+
+
+def test_folder_is_freed_by_the_end_of_the_process_that_has_it(tmp_path):
+    code = "import sys; from pathlib import Path; from numlp.files import exclusive_folder as e\n"
+    code += "with e(Path(sys.argv[1])) as had: print(had, flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=-1, stdout=-1, text=True) as child:
+        assert child.stdout.readline() == "True\n"
+        with exclusive_folder(tmp_path) as mine:
+            assert not mine
+        child.kill()
+        child.wait()
+        with exclusive_folder(tmp_path) as mine:
+            assert mine
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.EBADF])
+def test_folder_without_locks_is_had_by_everybody(tmp_path, monkeypatch, code):
+    def flock(descriptor, operation):
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with exclusive_folder(tmp_path) as first, exclusive_folder(tmp_path) as second:
+        assert first and second
+
+
+def test_folder_of_windows_has_no_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "name", "nt")
+    with exclusive_folder(tmp_path) as first, exclusive_folder(tmp_path) as second:
+        monkeypatch.undo()
+        assert first and second
+
+
+def test_folder_that_is_gone_has_no_lock_and_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"; .*gone'"), exclusive_folder(tmp_path / "gone"):
+        pass

@@ -95,20 +95,6 @@ class Checkpointer(Callback):
         self.keep_going = keep_going
         make_folder(self.folder)  # better now than after an hour
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other trainings out of the folder inside the block. `fit` calls it.
-
-        Errors  CheckpointError if another one is at work there, in this process or another one.
-        """
-        with exclusive_folder(self.folder) as is_alone:
-            if not is_alone:
-                raise CheckpointError(
-                    f"Checkpointer: folder must belong to one training at a time, got {self.folder}, where another one "
-                    "is at work; wait for its end, or choose another folder"
-                )
-            yield
-
     def begin(self, training: Resumable, state: Mapping[str, Any] | None) -> None:
         """Learn what to write, and the state from which training goes on, if it does. `fit` calls it.
 
@@ -202,6 +188,24 @@ class Checkpointer(Callback):
                 check_replaceable(path)  # a read-only one stays
                 path.unlink()
             self._own.remove(path)
+
+
+@contextlib.contextmanager
+def alone(writer: Checkpointer | None) -> Iterator[None]:
+    """Keep other trainings out of the folder of a Checkpointer, if there is one, inside the block.
+
+    Errors  CheckpointError if another one is at work there, in this process or another one.
+    """
+    if writer is None:
+        yield
+        return
+    with exclusive_folder(writer.folder) as is_alone:
+        if not is_alone:
+            raise CheckpointError(
+                f"Checkpointer: folder must belong to one training at a time, got {writer.folder}, where another one "
+                "is at work; wait for its end, or choose another folder"
+            )
+        yield
 
 
 def resumption(
