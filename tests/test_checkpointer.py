@@ -511,3 +511,43 @@ def test_file_without_a_checkpointer_in_it_is_refused(memory_folder: Path) -> No
     write_state(of(memory_folder, END), state, read_tag(of(memory_folder, END)) or "")
     with pytest.raises(CheckpointError, match=r"^fit: \S+ must hold the whole state of a training, got KeyError"):
         train(nl.Checkpointer(memory_folder), resume=memory_folder)
+
+
+class Meanwhile(nl.Callback):
+    """Calls something in the middle of a training."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    def on_step(self, run: Any) -> None:
+        if run.step == 2:
+            self.call()
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_trainings_at_once_in_one_folder_are_refused_and_the_first_goes_on(memory_folder: Path) -> None:
+    expected, _ = train(nl.Checkpointer(memory_folder / "other"))
+    refused = []
+
+    def second() -> None:
+        names = sorted(path.name for path in memory_folder.iterdir())
+        with pytest.raises(
+            CheckpointError, match="folder must belong to one training at a time, got .* another one is at work"
+        ):
+            train(nl.Checkpointer(memory_folder / "run"), seed=1)
+        refused.append(names == sorted(path.name for path in memory_folder.iterdir()))
+
+    first, _ = train(Meanwhile(second), nl.Checkpointer(memory_folder / "run"))
+    assert refused == [True] and first.params.tobytes() == expected.params.tobytes()
+
+
+@pytest.mark.usefixtures("quick")
+def test_folder_is_free_after_a_training_however_it_ended(memory_folder: Path) -> None:
+    def fail() -> None:
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError) as caught:  # the traceback is kept, as a console does
+        train(Meanwhile(fail), nl.Checkpointer(memory_folder / "a"))
+    for _ in range(2):  # goes on, and finds a finished one
+        train(nl.Checkpointer(memory_folder / "a"), resume=memory_folder / "a")
+    assert caught.traceback

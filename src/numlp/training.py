@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from numlp import kernels
 from numlp.arguments import check_batch_norm, check_callbacks, check_data, check_outputs, check_part, refuse_others
 from numlp.callbacks import Callback, ProgressBar
-from numlp.checkpointer import in_order, resumption
+from numlp.checkpointer import alone, in_order, resumption
 from numlp.data.augment import Augmentation
 from numlp.data.batches import Batches
 from numlp.data.inputs import Inputs, describe_inputs
@@ -124,26 +124,30 @@ def fit(
     run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
     sensible = network.sensible_threads(batches.batch_size)
     parts = {"loss": loss, "augment": augment, **data}
-    restore = resumption(run, batches, listeners, writer, resume, parts, "any" if deterministic else n_threads or sensible)
-    notify = _teller(run, listeners)
-    notify("on_fit_begin")
-    optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
-    network.loss, network.metrics = loss, {}
-    network.inputs = _described_inputs(network, data["train"][0])
-    network.reserve(batches.batch_size)
-    if restore():
-        return run.history
-    with (
-        interruptible(run.interrupt, signal.SIGINT, *([signal.SIGTERM] if writer else [])),
-        kernels.threads(sensible, n_threads, deterministic),
-        progress_bar(epochs * len(batches), "training", progress, bar_format=ProgressBar.format, initial=run.step) as bar,
-    ):
-        notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
-        _train(run, batches, loss, notify, validation, data["train"], not any(each.diagnoses for each in listeners))
-    notify("on_fit_end")
-    if not network.is_finite():
-        raise diverged(run)
-    run.history.interrupted = run.signum is not None  # it may have come after the last step
+    own_threads = "any" if deterministic else n_threads or sensible
+    with alone(writer):
+        restore = resumption(run, batches, listeners, writer, resume, parts, own_threads)
+        notify = _teller(run, listeners)
+        notify("on_fit_begin")
+        optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
+        network.loss, network.metrics = loss, {}
+        network.inputs = _described_inputs(network, data["train"][0])
+        network.reserve(batches.batch_size)
+        if restore():
+            return run.history
+        with (
+            interruptible(run.interrupt, signal.SIGINT, *([signal.SIGTERM] if writer else [])),
+            kernels.threads(sensible, n_threads, deterministic),
+            progress_bar(
+                epochs * len(batches), "training", progress, bar_format=ProgressBar.format, initial=run.step
+            ) as bar,
+        ):
+            notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
+            _train(run, batches, loss, notify, validation, data["train"], not any(each.diagnoses for each in listeners))
+        notify("on_fit_end")
+        if not network.is_finite():
+            raise diverged(run)
+        run.history.interrupted = run.signum is not None  # it may have come after the last step
     return run.history
 
 
