@@ -532,7 +532,7 @@ def test_two_trainings_at_once_in_one_folder_are_refused_and_the_first_goes_on(m
     def second() -> None:
         names = sorted(path.name for path in memory_folder.iterdir())
         with pytest.raises(
-            CheckpointError, match="folder must belong to one training at a time, got .* another one is at work"
+            CheckpointError, match=r"folder must belong to one training at a time, got .* another one is at work"
         ):
             train(nl.Checkpointer(memory_folder / "run"), seed=1)
         refused.append(names == sorted(path.name for path in memory_folder.iterdir()))
