@@ -330,7 +330,7 @@ def test_checkpoint_of_before_that_does_not_know_of_own_parts_loads(tmp_path: Pa
     train(tmp_path, nl.Scale(5))
     state = read_state(max(tmp_path.iterdir()))
     state["settings"]["loss"] = {"type": "SquaredError"}
-    del state["own_parts"]
+    del state["own_parts"], state["inputs"]
     write_state(tmp_path / "old", state)
     assert nl.load(tmp_path / "old").params.size == 48
 

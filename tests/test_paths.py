@@ -18,7 +18,7 @@ from numlp import checkpointer, estimators, states
 from numlp.cli import app
 from numlp.data import frames, mnist, tables
 from numlp.errors import ArgumentError, DTypeError, FormatError
-from numlp.files import check_path, with_remedy
+from numlp.files import check_path, os_errors, with_remedy
 
 DIGITS = nl.load_digits()
 
@@ -138,6 +138,9 @@ def test_every_error_of_the_system_gets_path_and_remedy_once(tmp_path: Path) -> 
         assert found.errno == code and found.filename == str(tmp_path)
         assert re.fullmatch(r"What the system says; \w.*", found.strerror)
         assert with_remedy(found, "elsewhere") is found
+        with pytest.raises(OSError) as caught, os_errors("elsewhere"):
+            raise found
+        assert caught.value is found
 
 
 def test_other_users_home_that_is_not_there_is_left_as_it_is() -> None:
