@@ -110,10 +110,10 @@ def _decide(
             f"column {printable(first, 60)!r}, got {printable(b, 40)!r}; correct one of them, or use --categorical "
             f"{typed(other)}"
         )
-    for mark, other in (DECIMALS, DECIMALS[::-1]) if trained else ():
-        if any(numbers[name].has(mark).any() for name in choices if name in numbers):
-            if mark in (trained.decimal, trained.thousands):
-                return mark if mark == trained.decimal else other
+    known = {} if trained is None else {trained.thousands: "thousands", trained.decimal: "decimal"}
+    for mark, other in (DECIMALS, DECIMALS[::-1]):
+        if mark in known and any(numbers[name].has(mark).any() for name in choices if name in numbers):
+            return mark if known[mark] == "decimal" else other
     name = next(iter(choices))
     text = _example(numbers[name], len(DECIMALS))
     mark = "," if "," in text else "."
