@@ -122,14 +122,14 @@ def fit(
     check_outputs(network, loss, data["train"][0], "fit")
     epochs = optimizer.max_steps if isinstance(optimizer, LBFGS) else epochs
     run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
-    sensible = network.sensible_threads(batches.batch_size)
+    sensible, n_steps = network.sensible_threads(batches.batch_size), epochs * len(batches)
     parts = {"loss": loss, "augment": augment, **data}
     own_threads = "any" if deterministic else n_threads or sensible
     with alone(writer):
         restore = resumption(run, batches, listeners, writer, resume, parts, own_threads)
         notify = _teller(run, listeners)
         notify("on_fit_begin")
-        optimizer.start(network.params, network.n_weights, epochs * len(batches), network.arena.slices)
+        optimizer.start(network.params, network.n_weights, n_steps, network.arena.slices)
         network.loss, network.metrics = loss, {}
         network.inputs = _described_inputs(network, data["train"][0])
         network.reserve(batches.batch_size)
@@ -138,9 +138,7 @@ def fit(
         with (
             interruptible(run.interrupt, signal.SIGINT, *([signal.SIGTERM] if writer else [])),
             kernels.threads(sensible, n_threads, deterministic),
-            progress_bar(
-                epochs * len(batches), "training", progress, bar_format=ProgressBar.format, initial=run.step
-            ) as bar,
+            progress_bar(n_steps, "training", progress, bar_format=ProgressBar.format, initial=run.step) as bar,
         ):
             notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
             _train(run, batches, loss, notify, validation, data["train"], not any(each.diagnoses for each in listeners))

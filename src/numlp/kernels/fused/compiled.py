@@ -52,8 +52,8 @@ def kernel(
 def cached(compile_with: Callable[..., Any], function: Callable[..., Any]) -> Any:
     """Return the function compiled by one of Numba's ways; the machine code is kept if a folder for it can be written.
 
-    It is kept in NUMBA_CACHE_DIR or `CACHE`: in the package, where Numba keeps it, it would stay after `pip uninstall`. Where
-    `CACHE` cannot be written, Numba tries the package.
+    It is kept in NUMBA_CACHE_DIR or `CACHE`: in the package, where Numba keeps it, it would stay after `pip uninstall`.
+    Where `CACHE` cannot be written, Numba tries the package.
     """
     chosen = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = chosen or str(CACHE)
