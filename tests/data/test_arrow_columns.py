@@ -160,6 +160,10 @@ TYPED = {
     "intervals": (pd.interval_range(0, 3), ["(0, 1]", "(1, 2]", "(2, 3]"]),
     "no categories": (pd.Categorical([None] * 3), ["", "", ""]),
     "numbers and gap words": (np.array([1.5, "N/A", "?"], object), [1.5, None, None]),
+    "far dates": (
+        pd.Categorical(pd.Series(np.array([10**7 * 86_400, -(10**7) * 86_400, "NaT"], "datetime64[s]"))),
+        ["29349-01-26", "-25410-12-06", ""],
+    ),
     "dates of any kind": (
         np.array([dt.date(1970, 1, 2), dt.datetime(1970, 1, 1, 12), None], object),
         [1, 0.5, None],

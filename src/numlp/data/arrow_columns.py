@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numlp.errors import ArgumentError, DTypeError, MissingExtraError, ShapeErro
 Array = NDArray[Any]
 
 _INDEX_LEVEL = re.compile(r"__index_level_\d+__")  # what Arrow calls an index without a name
+_PLAIN = {str, float, NoneType}  # of objects that are text with gaps, or numbers
 _A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
@@ -188,13 +190,15 @@ def _pandas_column(series: Any) -> Any:
         levels = series.cat.categories
         dates = all(isinstance(level, date) for level in levels)
         return Coded(series.cat.codes.to_numpy(), texts_of(np.array([*map(days_of, levels)])) if dates else list(levels))
-    plain = isinstance(dtype, np.dtype)
+    if (
+        isinstance(dtype, np.dtype) and dtype.kind == "O" and not set(map(type, series)) <= _PLAIN
+    ):  # which Arrow may take wrongly, or crash on
+        return np.asarray(series, dtype=object)
     try:
-        array = pa.array(series.to_numpy() if plain else series, from_pandas=True)
+        array = pa.array(series.to_numpy() if isinstance(dtype, np.dtype) else series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return np.asarray(series)
-    text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_boolean(array.type)
-    if (plain and dtype.kind == "O" and not text) or hasattr(dtype, "closed"):  # objects, and intervals
+    if hasattr(dtype, "closed"):  # intervals
         return np.asarray(series, dtype=object)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 

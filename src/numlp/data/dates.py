@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _EPOCH = datetime(1970, 1, 1)
+_A_DAY = 86_400_000_000  # microseconds
 _MONDAY = 3  # 1970 began on a Thursday
 N_PARTS = 4
 
@@ -29,9 +30,13 @@ def as_utc(when: datetime) -> datetime:
 
 def days_of(when: date | np.datetime64) -> float:
     """Return the days from the start of 1970 to a date or a time."""
+    when = when.to_datetime64() if hasattr(when, "to_datetime64") else when  # of pandas
     if isinstance(when, np.datetime64):
         if (micro := when.astype("datetime64[us]")).astype(when.dtype) == when:
-            return int(micro.astype(np.int64)) / 86_400_000_000
+            return int(micro.astype(np.int64)) / _A_DAY
+        if (nano := when.astype("datetime64[ns]")).astype(when.dtype) == when:
+            count = int(nano.astype(np.int64))
+            return (count // 1000 + count % 1000 / 1000) / _A_DAY
         day = when.astype("datetime64[D]")  # years that microseconds cannot hold
         return float(day.astype(np.int64) + (when - day) / np.timedelta64(1, "D"))
     if isinstance(when, datetime):

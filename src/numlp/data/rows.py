@@ -34,6 +34,8 @@ def refuse_no_table(x: Any, where: str) -> None:
 
     Errors  as `matrix_of`.
     """
+    if type(x) is np.ndarray and x.dtype.names is None:
+        return
     check_unmasked(x, where, "x")
     expected = f"{where}: x must be a table or a matrix"
     if isinstance(x, list | tuple) and any(isinstance(row, dict) for row in x):
