@@ -93,3 +93,5 @@ def test_hint_for_a_cell_can_be_typed(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"use --missing \$'not\\tyet', or --categorical x; 1 such cell"):
         read_frame(path)
     assert read_frame(path, missing=["not\tyet"])["x"].null_count == 1
+    with pytest.raises(FormatError, match=rf"line 22 column 'x': '{'z' * 40}' is not a number; use --categorical x; 1 such"):
+        read_frame(written(path, ["1"] * 20 + ["z" * 5000]))

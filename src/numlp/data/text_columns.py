@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 _NEARLY = 0.9  # a column with this share of numbers is one of numbers, and its texts are errors
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+_TYPED = 100  # characters of a cell that somebody may type
 _SPELLINGS = 100  # of two words in small letters and capitals there are fewer
 _REPORT = b"numlp"  # among the metadata of an Arrow schema
 
