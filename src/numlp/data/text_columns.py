@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 _NEARLY = 0.9  # a column with this share of numbers is one of numbers, and its texts are errors
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
-_TYPED = 100  # characters of a cell that somebody may type
+_TYPED = 100  # characters of a cell or a name that somebody may type
 _SPELLINGS = 100  # of two words in small letters and capitals there are fewer
 _REPORT = b"numlp"  # among the metadata of an Arrow schema
 
@@ -217,9 +217,11 @@ class _Reader:
         shown, kind = printable(text, 40), self.wanted.kinds.get(name)
         a_number = "a finite number" if text.lower().lstrip("+-").startswith("inf") else "a number"
         wanted = a_number if what == "number" else "a date such as 2026-11-29 or 2026-11-29T08:30"
-        hint = f"--missing {typed(text[:200])}" + ("" if kind else f", or --categorical {typed(name[:200])}")
+        hints = [f"--missing {typed(text)}"] if len(text) <= _TYPED else []
+        hints += [] if kind or len(name) > _TYPED else [f"--categorical {typed(name)}"]
+        use = f"use {', or '.join(hints)}; " if hints else ""
         cells = f"{count:,} such cell{'s' if count > 1 else ''} in the file"
-        raise FormatError(f"{self.source.place(name, text)}: {shown!r} is not {wanted}; use {hint}; {cells}")
+        raise FormatError(f"{self.source.place(name, text)}: {shown!r} is not {wanted}; {use}{cells}")
 
 
 def _gaps(n: int, kind: str | None) -> Any:
