@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/diagnosis.md",
     "docs/estimators.md",
     "docs/tables.md",
+    "docs/pictures.md",
     "docs/layers.md",
 )
 
@@ -46,6 +47,12 @@ def test_python_of_a_readme_runs(document: str, tmp_path: Path) -> None:
 def test_python_of_the_page_on_checkpoints_runs(tmp_path: Path) -> None:
     code = "\n".join(blocks("docs/checkpoints.md", "python"))
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+
+
+def test_python_of_the_page_on_pictures_runs(tmp_path: Path) -> None:
+    code = "\n".join(blocks("docs/pictures.md", "python"))
+    process = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout == "(1, 784)\n", process.stderr
 
 
 def test_python_of_the_guide_to_tables_runs(tmp_path: Path) -> None:
