@@ -18,18 +18,27 @@ SRC = Path(nl.__file__).parent
 
 # a module may import modules of its own line and of the lines above it; a folder stands for all its modules
 FLOORS = (
-    ("numlp.version", "numlp.errors", "numlp.finite", "numlp.files", "numlp.progress", "numlp.signals", "numlp.blas"),
+    (
+        "numlp.version",
+        "numlp.errors",
+        "numlp.finite",
+        "numlp.files",
+        "numlp.progress",
+        "numlp.signals",
+        "numlp.blas",
+        "numlp.exclusive",
+    ),
     ("numlp.differences", "numlp.undeclared", "numlp.plain_gradients"),
-    ("numlp.config", "numlp.arena", "numlp.tensors", "numlp.states", "numlp.kernels"),
+    ("numlp.attributes", "numlp.config", "numlp.arena", "numlp.tensors", "numlp.states", "numlp.kernels"),
     ("numlp.activations", "numlp.initializers", "numlp.hints"),
     ("numlp.layers", "numlp.losses", "numlp.schedules", "numlp.optimizers", "numlp.metrics", "numlp.data"),
-    ("numlp.copies",),
+    ("numlp.copies", "numlp.inference", "numlp.network_settings"),
     ("numlp.network",),
     ("numlp.run",),
     ("numlp.checkpoint", "numlp.callbacks", "numlp.divergence", "numlp.resumption", "numlp.checkpointer", "numlp.gradients"),
     ("numlp.epoch_lines",),
     ("numlp.findings", "numlp.diagnosis", "numlp.guess", "numlp.structure", "numlp.arguments"),
-    ("numlp.training", "numlp.explain", "numlp.verification"),
+    ("numlp.training", "numlp.listeners", "numlp.explain", "numlp.verification"),
     ("numlp.search", "numlp.recipes"),
     ("numlp.estimators",),
     ("numlp.cli", "numlp.__main__"),
@@ -174,7 +183,7 @@ def test_one_step_can_be_read_in_seven_files_and_1200_lines() -> None:
 
 def test_three_calls_lead_from_the_public_name_to_matmul() -> None:
     assert "layer.forward(x, training)" in inspect.getsource(nl.Network.forward)
-    assert "kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, _spare(self.dtype))" in inspect.getsource(
+    assert "kernels.affine(x, self._W, self._b, self._scale, self._rectify, z, _spare(self._dtype))" in inspect.getsource(
         nl.Dense.forward
     )
     assert "np.matmul(x, W, out=out)" in inspect.getsource(reference.affine)

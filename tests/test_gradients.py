@@ -260,7 +260,7 @@ def test_buffers_caches_views_and_constants_are_no_alarm():
 
 def test_parts_of_numlp_have_no_array_that_is_not_declared():
     # a constant made from an argument of the constructor
-    assert {str(report.unchecked) for report in map(gradient_report, cases_of_layers())} <= {"[]", "['_knots']"}
+    assert {str(report.unchecked) for report in map(gradient_report, cases_of_layers())} <= {"[]", "['_all_knots']"}
 
 
 def cases_of_layers():

@@ -78,7 +78,7 @@ def check_data(
     y = loss.prepare(y, network.n_out, network.dtype, where)
     weight = None if weight is None else check_weight(weight, len(x), where)
     # Pixels takes bytes and divides them itself
-    scaled_inside = network.layers[0].takes_any_scale or dtype != network.dtype
+    scaled_inside = network.layers[0].takes_any_scale or not loss.warns_of_scale or dtype != network.dtype
     if warn and not scaled_inside and max(-low, high) > 100:
         warnings.warn(
             f"{where}: x ranges from {low:g} to {high:g}, and a network learns best from inputs near [-1, 1]; for pixels "

@@ -25,7 +25,8 @@ from numlp.errors import CheckpointError, NumlpError, printable
 from numlp.files import check_path, os_errors, replace_file
 from numlp.layers import Layer
 from numlp.losses import Loss
-from numlp.network import Network, check_network
+from numlp.network import Network
+from numlp.network_settings import check_network
 from numlp.states import STATE_KEY, read_state
 from numlp.tensors import Entry, Header, parse_json, read_header, read_tensors, to_plain
 from numlp.version import __version__

@@ -46,6 +46,14 @@ class DivergenceError(NumlpError, ArithmeticError):
     """Training produced a number that is not finite."""
 
 
+class ReadOnlyError(NumlpError, AttributeError):
+    """An attribute cannot take another value after construction."""
+
+
+class BusyError(NumlpError, RuntimeError):
+    """An object is at work in another training."""
+
+
 class DownloadError(NumlpError, OSError):
     """No mirror delivered a file, or no network may be used."""
 

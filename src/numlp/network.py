@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from numlp import blas, kernels
 from numlp.arena import Arena, aligned_empty
+from numlp.attributes import Part, fixed, number, result, setting, view
 from numlp.config import from_config, to_config
 from numlp.copies import fresh, part_types
 from numlp.data.inputs import Inputs
@@ -17,29 +18,27 @@ from numlp.errors import (
     DTypeError,
     ShapeError,
     as_array,
-    check_choice,
     check_count,
     check_finite,
     check_matrix,
-    check_number,
     check_within,
 )
 from numlp.finite import FEW, cast, output_error
 from numlp.hints import missing_method
-from numlp.layers import AlphaDropout, Dense, Dropout, GaussianNoise, Layer, check_stack
+from numlp.inference import Copies, plan
+from numlp.layers import Layer
 from numlp.losses import ClassificationLoss, Loss
+from numlp.network_settings import check_class_names, check_dict, check_inputs, check_loss, check_network, new_generator
 from numlp.progress import progress_bar
 from numlp.undeclared import warn_of_undeclared
 
 Array = NDArray[Any]
 
 _DOUBLE = np.dtype(np.float64)
-_ALONE = 2**18  # parameters that one thread has used up before another one is awake
-_NOISES = (Dropout, AlphaDropout, GaussianNoise)  # layers that do nothing outside training
 _CHUNK = 1024  # rows a forward pass outside training: large enough for the matrix product, small enough for the cache
 
 
-class Network:
+class Network(Part):
     """A feedforward network: each layer's output is the next one's input.
 
         y_0 = x;  y_l = layer_l(y_(l-1));  output = y_L                  (1)
@@ -66,12 +65,38 @@ class Network:
 
     Errors  ShapeError if the layers do not fit together; ArgumentError, DTypeError for anything else.
 
+    Notes
+    -----
+    Several threads may call `predict`, `predict_proba`, `outputs`, `chunks`, `evaluate` at once, also during a `fit`: each
+    call computes with copies of the layers, which share the parameters. `forward` and `backward` use the layers themselves
+    and belong to one thread. Arrays that are assigned (`params`, a layer's `W`) are copied into place; `loss`, `l2`,
+    `class_names`, `rng` act from then on; what the constructor has used up raises ReadOnlyError.
+
     Examples
     --------
     >>> import numlp as nl
     >>> nl.Network([nl.Dense(784, 300, "relu"), nl.Dense(300, 10)], rng=0)
     Network(784 -> 10, 238510 parameters, float32)
     """
+
+    layers: tuple[Layer, ...] = fixed()
+    n_in: int = fixed()
+    n_out: int = fixed()
+    dtype: np.dtype[Any] = fixed()
+    arena: Arena = fixed()
+    params: Array = view()
+    grads: Array = view()
+    state: Array = view()
+    n_weights: int = fixed()
+    first_trained: int = fixed()
+    capacity: int = result("call reserve(batch_size)")
+    rng: np.random.Generator = setting(new_generator)
+    loss: Loss | None = setting(check_loss)
+    class_names: tuple[str, ...] | None = setting(check_class_names)
+    l2: float = number(low=0)
+    metrics: dict[str, dict[str, float]] = setting(check_dict)
+    extra: dict[str, Any] = setting(check_dict)  # JSON's types: what goes along in a model file
+    inputs: Inputs | None = setting(check_inputs)  # range and layout of the rows that `fit` saw, saved with the model
 
     def __init__(
         self,
@@ -90,12 +115,10 @@ class Network:
         names, l2 = check_network(self.layers, dtype, class_names, l2)
         self.n_in, self.n_out = self.layers[0].n_in, self.layers[-1].n_out
         self.dtype = np.dtype(dtype)
-        self.rng = np.random.default_rng(rng)
+        self.rng = rng  # type: ignore[assignment]  # the attribute makes a generator of a seed
         self.loss = loss
         self.class_names = names
-        self.metrics: dict[str, dict[str, float]] = {}
-        self.extra: dict[str, Any] = {}  # JSON's types: what goes along in a model file, such as the columns of a table
-        self.inputs: Inputs | None = None  # range and layout of the rows that `fit` saw, saved with the model
+        self.metrics, self.extra, self.inputs = {}, {}, None
         self.l2 = l2
         specs = [layer.parameters() for layer in self.layers]
         self.arena = Arena(specs, self.dtype)
@@ -106,20 +129,20 @@ class Network:
         warn_of_undeclared(self.layers, (self.params, self.grads, self.state), "Network")
         # nobody reads the gradient of what comes before the first layer with parameters
         self.first_trained = next((i for i, gradients in enumerate(self.arena.gradients) if gradients), len(self.layers))
-        self.capacity = 0
+        self._capacity = 0
         self._rows = 0
-        self._plan = _plan(self.layers, self.arena)
-        n_scratch = 0 if self._plan is None else 4 * (int(self._plan[:, 2:4].max()) + 16)
-        self._scratch = aligned_empty(n_scratch, self.dtype)
+        self._plan = plan(self.layers, self.arena)
+        self._scratches: list[Array] = []  # that no thread uses at the moment, as the copies
+        self._copies = Copies()
         self.reserve(_CHUNK)
 
     def reserve(self, batch_size: int) -> None:
         """Allocate every buffer for batches of up to `batch_size` rows; never shrinks."""
         batch_size = check_count(batch_size, "Network.reserve", "batch_size")
-        if batch_size > self.capacity:
+        if batch_size > self._capacity:
             for i, layer in enumerate(self.layers):
                 layer.reserve(batch_size, need_dx=i > self.first_trained)
-            self.capacity = batch_size
+            self._capacity = batch_size
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1): a view of the output for x (N, n_in), valid until the next forward.
@@ -128,20 +151,20 @@ class Network:
         """
         if type(x) is not np.ndarray:
             x = as_array(x, "Network.forward", "x")
-        if x.ndim != 2 or x.shape[1] != self.n_in or len(x) == 0:
+        if x.ndim != 2 or x.shape[1] != self._n_in or len(x) == 0:
             check_matrix(x, f"{self.layers[0]}.forward", "x", self.n_in)
-        if len(x) > self.capacity:
+        if len(x) > self._capacity:
             raise ShapeError(
                 f"Network.forward: x must have at most {self.capacity} rows (the reserved batch size), got {len(x)}; "
                 f"call reserve({len(x)}) first, or use predict"
             )
-        if not self.layers[0].accepts(x.dtype):
+        if not self._layers[0].accepts(x.dtype):
             raise DTypeError(
                 f"{self.layers[0]}.forward: x must have dtype {self.dtype}, got {x.dtype}; use x.astype({self.dtype})"
             )
         self._rows = len(x)
         x = np.ascontiguousarray(x)
-        for layer in self.layers:
+        for layer in self._layers:
             x = layer.forward(x, training)
         return x
 
@@ -150,42 +173,51 @@ class Network:
 
         Errors  ShapeError if dy does not belong to the last forward; DTypeError for another dtype.
         """
-        if dy.shape != (self._rows, self.n_out):
+        if dy.shape != (self._rows, self._n_out):
             raise ShapeError(
                 f"Network.backward: dy must have the shape of the last forward's output, {(self._rows, self.n_out)}, "
                 f"got {dy.shape}"
             )
-        if dy.dtype != self.dtype:
+        if dy.dtype != self._dtype:
             raise DTypeError(f"Network.backward: dy must have dtype {self.dtype}, got {dy.dtype}")
         gradient: Array | None = np.ascontiguousarray(dy)
-        for layer in reversed(self.layers[self.first_trained :]):
+        for layer in reversed(self._layers[self._first_trained :]):
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
-        if self.l2:
+        if self._l2:
             kernels.add_decay(self.grads[: self.n_weights], self.params[: self.n_weights], self.l2)
 
     def penalty(self) -> float:
         """Return l2 / 2 sum w^2, the second part of equation (2)."""
-        return self.l2 / 2 * kernels.sum_of_squares(self.params[: self.n_weights]) if self.l2 else 0.0
+        return self._l2 / 2 * kernels.sum_of_squares(self.params[: self.n_weights]) if self._l2 else 0.0
 
     def sensible_threads(self, n_rows: int) -> int:
         """Return how many threads so many rows are worth, in training or prediction."""
         return blas.sensible_threads(n_rows, 6.0 * self.n_weights * n_rows, blas.usable_cpus())
 
-    def chunks(self, x: Array, batch_size: int = _CHUNK, where: str = "predict") -> Iterator[tuple[slice, Array]]:
+    def chunks(
+        self, x: Array, batch_size: int = _CHUNK, where: str = "predict", copies: bool = True
+    ) -> Iterator[tuple[slice, Array]]:
         """Yield (rows, outputs of these rows) over any number of rows; the outputs are a view until the next chunk.
+
+        Without `copies` the layers themselves compute: for their own training, and where no other thread asks.
 
         Errors  ArgumentError about x (NaN, infinite, or beyond the dtype) or the outputs (NaN or infinite), when the chunk
             is reached that holds the first.
         """
         batch_size = min(check_count(batch_size, where, "batch_size"), len(x))
-        self.reserve(batch_size)
-        for start in range(0, len(x), batch_size):
-            rows = slice(start, start + batch_size)
-            y = self.forward(self._entering(x, rows, where))
-            if not kernels.all_finite(y.reshape(-1)):
-                raise output_error(y, x, start, where, self.is_finite())
-            yield rows, y
+        if not copies:
+            self.reserve(batch_size)
+        lent = self._copies.take(self, batch_size if copies else 0)
+        try:
+            for start in range(0, len(x), batch_size):
+                rows = slice(start, start + batch_size)
+                y = lent.network.forward(self._entering(x, rows, where))
+                if not kernels.all_finite(y.reshape(-1)):
+                    raise output_error(y, x, start, where, self.is_finite())
+                yield rows, y
+        finally:
+            self._copies.give(lent)
 
     def _entering(self, x: Array, rows: slice, where: str) -> Array:
         """Return some rows of x as the first layer takes them."""
@@ -196,37 +228,49 @@ class Network:
             check_within(*check_finite(x, where, "x"), x, part.dtype, where, "x")
         return part
 
-    def outputs(self, x: Any, progress: bool = True) -> Array:
+    def outputs(self, x: Any, progress: bool = True, copies: bool = True) -> Array:
         """Return a copy of the outputs (n, n_out) for any number of rows; numbers of another dtype are converted.
 
-        A bar is shown if it takes more than a second, stderr is a terminal and `progress` allows it.
+        A bar is shown if it takes more than a second, stderr is a terminal and `progress` allows it. `copies`
+        as in `chunks`.
 
         Errors  ShapeError, DTypeError, ArgumentError about x (NaN, infinite, or beyond the dtype); ArgumentError about
             outputs that are NaN or infinite.
         """
-        x = check_matrix(x, "predict", "x", self.n_in)
-        self.layers[0].check(x, "predict")
+        x = check_matrix(x, "predict", "x", self._n_in)
+        if self._plan is None:  # else it has nothing to check
+            self._layers[0].check(x, "predict")
         if len(x) <= FEW:
-            return self._few_outputs(x)
+            return self._few_outputs(x, copies)
         out = np.empty((len(x), self.n_out), self.dtype)
         with kernels.threads(self.sensible_threads(len(x))), progress_bar(len(x), "predicting", progress, unit="row") as bar:
-            for rows, y in self.chunks(x):
+            for rows, y in self.chunks(x, copies=copies):
                 out[rows] = y
                 if bar is not None:
                     bar.update(len(y))
         return out
 
-    def _few_outputs(self, x: Array) -> Array:
+    def _few_outputs(self, x: Array, copies: bool) -> Array:
         """Return what `outputs` returns, for a few rows: where it can be done, in one call, which is most of the time."""
         if self._plan is not None:
-            out = np.empty((len(x), self.n_out), self.dtype)
-            own = np.ascontiguousarray(x if x.dtype is self.dtype else cast(x, self.dtype))
-            if kernels.mlp(own, self.params, self._plan, self._scratch, out):
+            out = np.empty((len(x), self._n_out), self._dtype)
+            part = np.ascontiguousarray(x if x.dtype is self._dtype else cast(x, self.dtype))
+            try:
+                scratch = self._scratches.pop()
+            except IndexError:
+                scratch = aligned_empty(4 * (int(self._plan[:, 2:4].max()) + 16), self.dtype)
+            done = kernels.mlp(part, self._params, self._plan, scratch, out)
+            self._scratches.append(scratch)
+            if done:
                 return out
-        part = x if self.layers[0].accepts(x.dtype) else cast(x, self.batch_dtype(x))
+        part = x if self._layers[0].accepts(x.dtype) else cast(x, self.batch_dtype(x))
         if part.dtype.kind == "f" and not (part.flags.c_contiguous and kernels.few_finite(part.ravel())):
             check_within(*check_finite(x, "predict", "x"), x, part.dtype, "predict", "x")
-        y = self.forward(part).copy()
+        lent = self._copies.take(self, len(x) if copies else 0)
+        try:
+            y = lent.network.forward(part).copy()
+        finally:
+            self._copies.give(lent)
         if not kernels.few_finite(y.ravel()):
             raise output_error(y, x, 0, "predict", self.is_finite())
         return y
@@ -238,20 +282,21 @@ class Network:
 
         Errors  as `outputs`.
         """
-        y = self.outputs(x, progress)
-        return self.loss.decide(y) if isinstance(self.loss, ClassificationLoss) else y
+        y, loss = self.outputs(x, progress), self._loss
+        return loss.decide(y) if isinstance(loss, ClassificationLoss) else y
 
     def predict_proba(self, x: Any, progress: bool = True) -> Array:
         """Return the probability of each class (n, n_out); a row sums to one, except after a sigmoid loss.
 
         Errors  ArgumentError if the network has not learnt classes; else as `outputs`.
         """
-        if not isinstance(self.loss, ClassificationLoss):
+        loss = self.loss
+        if not isinstance(loss, ClassificationLoss):
             raise ArgumentError(
-                f"Network.predict_proba: loss must be a classification loss, got {type(self.loss).__name__}; "
+                f"Network.predict_proba: loss must be a classification loss, got {type(loss).__name__}; "
                 "fit the network with one, or pass loss=SoftmaxCrossEntropy() to Network"
             )
-        return self.loss.probabilities(self.outputs(x, progress))
+        return loss.probabilities(self.outputs(x, progress))
 
     def batch_dtype(self, x: Array) -> np.dtype[Any]:
         """Return the dtype in which rows of `x` enter: their own if the first layer takes it, else the network's."""
@@ -343,34 +388,3 @@ def _rebuild(
     rng.bit_generator.state = next_draws
     network.metrics, network.extra, network.inputs = metrics, extra, inputs
     return network
-
-
-def _plan(layers: Sequence[Layer], arena: Arena) -> Array | None:
-    """Return the plan of `kernels.mlp`; None unless all layers are dense, with ReLU or without, and small."""
-    rows = []
-    for i, layer in enumerate(layers):
-        if type(layer) is Dense and layer.activation in ("relu", "identity") and layer.scale == 1:
-            W, b = (arena.slices[f"layers.{i}.{name}"].start for name in "Wb")
-            rows.append((W, b, layer.n_in, layer.n_out, layer.activation == "relu"))
-        elif type(layer) not in _NOISES:
-            return None
-    return np.array(rows, np.int64) if rows and arena.params.size <= _ALONE else None
-
-
-def check_network(
-    layers: Sequence[Layer], dtype: DTypeLike, class_names: Sequence[str] | None, l2: float
-) -> tuple[tuple[str, ...] | None, float]:
-    """Return class names and l2 as a network keeps them; raise if it could not be built from these arguments."""
-    check_stack(layers, "Network")
-    check_choice(str(np.dtype(dtype)), ("float32", "float64"), "Network", "dtype")
-    return _check_class_names(class_names, layers[-1].n_out), check_number(l2, "Network", "l2", low=0)
-
-
-def _check_class_names(class_names: Sequence[str] | None, n_out: int) -> tuple[str, ...] | None:
-    """Return the names as a tuple, one for each output."""
-    if class_names is None:
-        return None
-    names = tuple(str(name) for name in class_names)
-    if len(names) != n_out:
-        raise ArgumentError(f"Network: class_names must have {n_out} names, one for each output, got {len(names)}")
-    return names

@@ -20,7 +20,9 @@ from numlp.data.inputs import Inputs, describe_inputs
 from numlp.divergence import diverged, ended_finite, exploded, has_exploded, unusable
 from numlp.epoch_lines import printer
 from numlp.errors import ArgumentError, OutputError, check_count
+from numlp.exclusive import exclusive
 from numlp.guess import GuessWatch
+from numlp.listeners import notifier, with_state
 from numlp.losses import ClassificationLoss, Loss, SoftmaxCrossEntropy
 from numlp.network import Network
 from numlp.optimizers import LBFGS, Adam, Optimizer
@@ -96,7 +98,7 @@ def fit(
 
     Errors  ShapeError, DTypeError, ArgumentError about an argument; CheckpointError if `resume` is damaged or of another
         training. DivergenceError if the loss, a gradient or a parameter becomes NaN or infinite: the network is then as it
-        was after the last good epoch.
+        was after the last good epoch. BusyError if the network, or a part whose state changes, is in another training.
 
     Examples
     --------
@@ -124,10 +126,10 @@ def fit(
     run = Run(network, optimizer, History(), epochs, len(batches), _monitors(loss, validation))
     sensible, n_steps = network.sensible_threads(batches.batch_size), epochs * len(batches)
     parts = {"loss": loss, "augment": augment, **data}
-    own_threads = "any" if deterministic else n_threads or sensible
-    with alone(writer):
+    own_threads, state = "any" if deterministic else n_threads or sensible, with_state(listeners)
+    with exclusive("fit", network=network, loss=loss, optimizer=optimizer, augment=augment, **state), alone(writer):
         restore = resumption(run, batches, listeners, writer, resume, parts, own_threads)
-        notify = _teller(run, listeners)
+        notify = notifier(run, listeners)
         notify("on_fit_begin")
         optimizer.start(network.params, network.n_weights, n_steps, network.arena.slices)
         network.loss, network.metrics = loss, {}
@@ -140,28 +142,13 @@ def fit(
             kernels.threads(sensible, n_threads, deterministic),
             progress_bar(n_steps, "training", progress, bar_format=ProgressBar.format, initial=run.step) as bar,
         ):
-            notify = notify if bar is None else _teller(run, [ProgressBar(bar), *listeners])
+            notify = notify if bar is None else notifier(run, [ProgressBar(bar), *listeners])
             _train(run, batches, loss, notify, validation, data["train"], not any(each.diagnoses for each in listeners))
         notify("on_fit_end")
         if not network.is_finite():
             raise diverged(run)
         run.history.interrupted = run.signum is not None  # it may have come after the last step
     return run.history
-
-
-def _teller(run: Run, listeners: Sequence[Callback]) -> Callable[[str], bool]:
-    """Return what tells an event to those listeners that do something then, and returns whether there are any."""
-    heard: dict[str, list[Callable[[Run], None]]] = {}
-    for event in (name for name in vars(Callback) if name.startswith("on_")):
-        tells = [getattr(listener, event) for listener in listeners]
-        heard[event] = [tell for tell in tells if getattr(tell, "__func__", tell) is not getattr(Callback, event)]
-
-    def notify(event: str) -> bool:
-        for tell in heard[event]:
-            tell(run)
-        return bool(heard[event])
-
-    return notify
 
 
 def _described_inputs(network: Network, x: Array) -> Inputs:
@@ -269,7 +256,7 @@ def _record(run: Run, notify: Callable[[str], bool], validation: Data | None) ->
         record["accuracy"] = run.accuracy
     if validation is not None:
         try:
-            figures = evaluate(run.network, validation, progress=False)
+            figures = _figures(run.network, validation, progress=False, copies=False)  # between two steps
         except OutputError as error:
             raise unusable(run, error) from error
         record |= {f"validation_{name}": figure for name, figure in figures.items()}
@@ -349,15 +336,20 @@ def evaluate(network: Network, data: Data, *others: Never, progress: bool = True
     ['accuracy', 'loss']
     """
     refuse_others(others, unknown, "evaluate")
+    return _figures(network, data, progress, copies=True)
+
+
+def _figures(network: Network, data: Data, progress: bool, copies: bool) -> dict[str, float]:
+    """Return what `evaluate` does, computed with copies of the layers or, within their training, with themselves."""
     loss = network.loss
     if loss is None:
         raise ArgumentError(
             "evaluate: network must have a loss, got none; fit it first, or pass loss=SoftmaxCrossEntropy() to Network"
         )
     x, y, weight = check_data(network, loss, data, "evaluate", finite=False)  # chunk by chunk, each is looked at
-    total, right, mass = 0.0, 0.0, 0.0
+    total, right, mass, shared, loss = 0.0, 0.0, 0.0, loss, loss.borrow()
     with kernels.threads(network.sensible_threads(len(x))), progress_bar(len(x), "evaluating", progress, unit="row") as bar:
-        for rows, outputs in network.chunks(x, where="evaluate"):
+        for rows, outputs in network.chunks(x, where="evaluate", copies=copies):
             if not rows.start:
                 loss.check_outputs(outputs, "evaluate")
             own = None if weight is None else weight[rows]
@@ -366,6 +358,7 @@ def evaluate(network: Network, data: Data, *others: Never, progress: bool = True
             right += _hits(loss, outputs, y[rows], own)
             if bar is not None:
                 bar.update(len(outputs))
+    shared.give_back(loss)
     figures = {"loss": total / (mass or 1) + network.penalty()}
     return figures | {"accuracy": right / _mass(x, weight)} if loss.classifies else figures
 

@@ -130,7 +130,7 @@ class Columns:
         name = f"column {i}" if self.names is None else f"column {printable(self.names[i], 60)!r}"
         level = printable(column.levels[column.codes[int(np.argmax(new))]], 40)
         what = f"{new.sum():,} of {all_there:,} cells with categories that training saw once or never, such as {level!r}"
-        warnings.warn(f"{where}: {name} has {what}; they count as missing", UnknownCategoryWarning, stacklevel=5)
+        warnings.warn(f"{where}: {name} has {what}; they count as missing", UnknownCategoryWarning, stacklevel=6)
 
     def unknown(self, table: Table, where: str) -> dict[int, tuple[int, str]]:
         """Return {column: (number of cells, one of them)} for categories that are new, which `matrix` takes as gaps.

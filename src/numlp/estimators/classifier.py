@@ -14,6 +14,7 @@ from numlp.callbacks import Callback
 from numlp.errors import ArgumentError
 from numlp.estimators import settings
 from numlp.estimators.mlp import MultilayerPerceptron, takes_steps
+from numlp.estimators.one_model import of_one_model, on_a_twin
 from numlp.losses import ClassificationLoss, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from numlp.optimizers import Optimizer
 from numlp.schedules import Schedule
@@ -134,6 +135,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         self._keep(locals())
 
     @available_if(takes_steps)
+    @on_a_twin
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, eval_set: Any = None) -> Self:
         """Train one epoch more on these rows; the optimizer goes on as if there had been no pause.
 
@@ -152,6 +154,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
         return self._fit(X, y, sample_weight, eval_set, incremental=True)
 
+    @of_one_model
     def predict(self, X: Any) -> Array:
         """Return the class of each row (n,), or 0 and 1 for each label (n, n_labels)."""
         codes = self._codes(self._outputs(X))
@@ -159,6 +162,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             return self._decode(codes)
         return self.classes_[np.minimum(codes, len(self.classes_) - 1)]  # one class has an output like two
 
+    @of_one_model
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class (n, n_classes), or of each label."""
         outputs = self._outputs(X)
@@ -169,6 +173,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             p /= p.sum(axis=1, keepdims=True)  # one class against all others, each by itself
         return p
 
+    @of_one_model
     def decision_function(self, X: Any) -> Array:
         """Return the network's outputs (n, n_outputs); for two classes, what speaks for the second one (n,)."""
         outputs = self._outputs(X)
@@ -178,13 +183,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             outputs[:, 1] - outputs[:, 0] if len(self.classes_) == outputs.shape[1] == 2 and not self._several else outputs
         )
 
+    @of_one_model
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`."""
         p = self.predict_proba(X)
         return np.log(p, out=p)
 
     def _classification_loss(self) -> ClassificationLoss:
-        loss = self.network_.loss
+        loss = self._own_loss()
         assert isinstance(loss, ClassificationLoss)  # find_loss has seen to it
         return loss
 

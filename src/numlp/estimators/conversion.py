@@ -1,7 +1,6 @@
 """Between our estimators and scikit-learn's of the same name: parameters, weights and books, with equal predictions."""
 
 import copy
-import threading
 from typing import Any
 
 import sklearn.neural_network
@@ -30,7 +29,7 @@ def from_sklearn(kind: Any, model: Any) -> Any:
     check_is_fitted(model)
     ours = kind(**model.get_params())
     ours._open_books()
-    vars(ours).update(_fitted(model), _lock=threading.Lock())
+    vars(ours).update(_fitted(model))
     network = ours._network()
     ours._best = network.snapshot() if ours.early_stopping else None
     return ours

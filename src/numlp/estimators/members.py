@@ -1,8 +1,8 @@
 """Several sets of parameters of a few networks: an ensemble that takes the buffers of those."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,22 @@ Array = NDArray[np.floating]
 class Members:
     """Networks of one task, and for each of them the flat parameters of its members of the ensemble, network after network.
 
-    The networks have no state, and their own parameters are those of the member that was asked last. With `exact` a second
-    one of each, built when it is first asked, computes in float64: there, what a row gets does not depend on the rows beside
-    it, up to 1e-12 of it; in float32 up to 1e-6, as matrix products and loops take rows at the end of a block in another
-    order.
+    The networks have no state, and of them only the architecture counts. With `exact` the outputs are computed in
+    float64: there, what a row gets does not depend on the rows beside it, up to 1e-12 of it; in float32 up to 1e-6, as
+    matrix products and loops take rows at the end of a block in another order. Several threads may ask at once: each has
+    networks of its own.
     """
 
     def __init__(self, networks: Sequence[Network], params: Sequence[Sequence[Array]], exact: bool = False) -> None:
         self.networks, self.params, self.exact = list(networks), [list(each) for each in params], exact
+        self._asked: list[list[Network]] = [] if exact else [self.networks]  # that no thread uses at the moment
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the networks that are asked."""
+        return {"networks": self.networks, "params": self.params, "exact": self.exact}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["networks"], state["params"], state["exact"])  # type: ignore[misc]
 
     def __len__(self) -> int:
         """Return the number of members."""
@@ -34,9 +42,16 @@ class Members:
 
     def outputs(self, x: Array) -> Iterator[Array]:
         """Yield what each member makes of the rows, (n, n_out)."""
-        for network, params in self._pairs(self._asked):
-            network.params[...] = params
-            yield network.outputs(x, progress=False)
+        try:
+            networks = self._asked.pop()
+        except IndexError:
+            networks = [self._new(network) for network in self.networks]
+        try:
+            for network, params in self._pairs(networks):
+                network.params[...] = params
+                yield network.outputs(x, progress=False, copies=False)
+        finally:
+            self._asked.append(networks)
 
     def endings(self) -> Iterator[list[int]]:
         """Yield each choice that takes the last members of each network, of some perhaps none: their numbers, in order."""
@@ -66,26 +81,22 @@ class Members:
         stacks = [[*_copies(network), *(kind(network.n_out) for kind in end)] for network, _ in members]
         together = Network([Average(stacks)], loss=CrossEntropy() if end else loss)
         for k, (network, params) in enumerate(members):
-            network.params[...] = params
-            for i, values in enumerate(network.arena.values):
-                for name, array in values.items():
-                    together.arena.values[0][f"{k}.{i}.{name}"][...] = array
+            for name, part in network.arena.slices.items():
+                array = together.arena.values[0][f"{k}.{name.removeprefix('layers.')}"]
+                array[...] = params[part].reshape(array.shape)
         return together
 
     def _pairs(self, networks: Sequence[Network]) -> list[tuple[Network, Array]]:
         """Return for each member the one of these networks that it belongs to, and its parameters."""
         return [(network, params) for network, each in zip(networks, self.params, strict=True) for params in each]
 
-    @cached_property
-    def _asked(self) -> list[Network]:
-        """The networks that compute the outputs."""
-        if not self.exact:
-            return self.networks
-        return [Network(_copies(network), dtype=np.float64, loss=network.loss) for network in self.networks]
+    def _new(self, network: Network) -> Network:
+        """Return a network to ask for the outputs of members of this one."""
+        return Network(_copies(network), dtype=np.float64 if self.exact else network.dtype, loss=network.loss)
 
     @classmethod
     def from_network(cls, together: Network, loss: Loss, where: str) -> "Members":
-        """Return the members of what `to_network` gave; `loss` is that of one member.
+        """Return the exact members of what `to_network` gave; `loss` is that of one member.
 
         Errors  CheckpointError if it is another network.
         """
@@ -108,7 +119,7 @@ class Members:
                 for name, array in values.items():
                     array[...] = together.arena.values[0][f"{k}.{i}.{name}"]
             params.append(network.params.copy())
-        return cls([network for network, _ in found.values()], [params for _, params in found.values()])
+        return cls([network for network, _ in found.values()], [params for _, params in found.values()], exact=True)
 
 
 def _copies(network: Network) -> list[Layer]:

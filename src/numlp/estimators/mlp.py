@@ -1,7 +1,6 @@
 """What classifier and regressor share: from data and parameters to a numlp network, numlp's training, and back."""
 
 import copy
-import threading
 import warnings
 from contextlib import nullcontext
 from typing import Any, Self
@@ -22,6 +21,7 @@ from numlp.estimators import settings
 from numlp.estimators.checked_data import validated
 from numlp.estimators.conversion import from_sklearn, to_sklearn
 from numlp.estimators.objective import Objective, RowOrder
+from numlp.estimators.one_model import on_a_twin
 from numlp.estimators.rules import FitTasks, KeepState, LBFGSRules, MaxTime, Rules, Scorer, Validation
 from numlp.estimators.sklearn_callbacks import CallbackSupportMixin, with_callbacks
 from numlp.estimators.weights import sample_weights, with_class_weights
@@ -67,6 +67,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
     _best: Any = None  # weights of the best validation score, kept with early stopping
 
     @with_callbacks
+    @on_a_twin
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Train; from the start, or with `warm_start` from where the last training ended.
 
@@ -140,7 +141,6 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         weight = sample_weights(sample_weight, len(x), type(self).__name__)
         self.n_outputs_ = encoded.shape[1]
         self._random_state = check_random_state(self.random_state)
-        self._lock = threading.Lock()
         if first:
             self._begin(x, self._random_state)
         self._network()
@@ -224,9 +224,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
             weight = with_class_weights(self.class_weight, self._decode(encoded), weight)
         self.stopped_early_ = False
         listeners = self._listeners(objective, validation, len(x), incremental) + tasks
-        own, network.rng = network.rng, RowOrder(self._random_state, self.shuffle)
-        # scikit-learn does not warn of inputs far from [-1, 1]
-        network.layers[0].takes_any_scale = True
+        own, network.rng = network.rng, RowOrder(network.rng.bit_generator, self._random_state, self.shuffle)
         try:
             fit(
                 network,
@@ -303,7 +301,7 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         if self.batch_size == "auto":
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6)
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7)
         return min(self.batch_size, n)
 
     def _diverged(self, error: DivergenceError, n_rows: int) -> None:
@@ -316,14 +314,19 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         self.validation_loss_curve_.append(np.nan)
         self.validation_scores_ = [*(self.validation_scores_ or ()), np.nan]
         self.network_.restore(self._best)
-        warnings.warn(f"Training diverged; the best weights are restored. {error}", ConvergenceWarning, stacklevel=6)
+        warnings.warn(f"Training diverged; the best weights are restored. {error}", ConvergenceWarning, stacklevel=7)
 
     def _outputs(self, X: Any) -> Array:
-        """Return the network's outputs for X, a copy; several threads may ask at once."""
+        """Return the network's outputs for X, a copy."""
         check_is_fitted(self)
         x = _dense(validated(self, X, accept_sparse=("csr", "csc"), reset=False))
-        with self._lock, nullcontext() if self.n_threads is None else kernels.threads(1, self.n_threads):
+        with nullcontext() if self.n_threads is None else kernels.threads(1, self.n_threads):
             return self._network().outputs(x, progress=False)
+
+    def _own_loss(self) -> Loss | None:
+        """Return the loss of the network: within `fit`, what its objective is made of."""
+        loss = self.network_.loss
+        return loss.loss if isinstance(loss, Objective) else loss
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
@@ -348,10 +351,9 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         if "network_" not in state:
             return state
         self._network()
-        return {name: value for name, value in state.items() if name not in ("coefs_", "intercepts_", "_lock")}
+        return {name: value for name, value in state.items() if name not in ("coefs_", "intercepts_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({name: value for name, value in state.items() if name != "_lock"})
         if hasattr(self, "network_"):
-            self._lock = threading.Lock()
             self._show_weights()

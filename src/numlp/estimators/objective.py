@@ -1,11 +1,13 @@
 """What makes numlp's training take exactly scikit-learn's steps: its objective, its order of the rows, its epsilon."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp import kernels
 from numlp.losses import Loss
 from numlp.network import Network
 from numlp.optimizers import Adam
@@ -24,6 +26,8 @@ class Objective(Loss):
     descends on its sum. Each batch of an epoch counts as many times as it has rows, weighted or not.
     """
 
+    warns_of_scale = False  # as scikit-learn
+
     def __init__(self, loss: Loss, network: Network, alpha: float, scale: float = 1.0, deviance: bool = False) -> None:
         self.loss = loss
         self.network = network
@@ -40,7 +44,7 @@ class Objective(Loss):
         """Return (L without the penalty, the gradient of the loss), and set the network's `l2`."""
         value, dy = self.loss(y, target, weight)
         self.network.l2 = self.alpha / (self.loss.total_weight or 1.0)
-        self.total_weight = float(len(y))
+        self._total_weight = float(len(y))
         value = self.scale * value + (_constant(target, weight) if self.deviance else 0.0)
         self.value = value + self.network.penalty()
         return value, dy
@@ -55,11 +59,11 @@ def _constant(target: Array, weight: Array | None) -> float:
 class RowOrder(np.random.Generator):
     """Orders the rows of each epoch as scikit-learn does: the last order shuffled once more, or always as they came.
 
-    With the same `random_state`, the same rows are in the same batches.
+    With the same `random_state`, the same rows are in the same batches. What else is drawn comes from the network's bits.
     """
 
-    def __init__(self, random: np.random.RandomState, shuffle: bool) -> None:
-        super().__init__(np.random.PCG64(0))
+    def __init__(self, bits: np.random.BitGenerator, random: np.random.RandomState, shuffle: bool) -> None:
+        super().__init__(bits)
         self._random, self._shuffle = random, shuffle
         self._order: Array | None = None
 
@@ -86,7 +90,7 @@ class EarlyEpsilonAdam(Adam):
 
     def __init__(self, learning_rate: Any, beta1: float, beta2: float, epsilon: float) -> None:
         super().__init__(learning_rate, beta1, beta2, epsilon)
-        self._early = self.epsilon
 
-    def _advance(self) -> None:
-        self.epsilon = self._early / math.sqrt(1 - self.beta2**self.n_steps)
+    def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
+        (m, v), (change,), epsilon = state, scratch, self.epsilon / math.sqrt(1 - self.beta2**self.n_steps)
+        return kernels.adam(params, grads, m, v, self.n_steps, rate, self.beta1, self.beta2, epsilon, change)

@@ -14,6 +14,7 @@ from numlp.callbacks import Callback
 from numlp.errors import ArgumentError, OutputError
 from numlp.estimators import settings
 from numlp.estimators.mlp import MultilayerPerceptron, takes_steps
+from numlp.estimators.one_model import of_one_model, on_a_twin
 from numlp.losses import GaussianNLL, Loss, Pinball, Poisson, SquaredError
 from numlp.optimizers import Optimizer
 from numlp.schedules import Schedule
@@ -106,10 +107,12 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         self._keep(locals())
 
     @available_if(takes_steps)
+    @on_a_twin
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Train one epoch more on these rows; as `MLPClassifier.partial_fit`."""
         return self._fit(X, y, sample_weight, eval_set, incremental=True)
 
+    @of_one_model
     def predict(self, X: Any) -> Array:
         """Return the number of each row (n,), or the numbers (n, n_outputs).
 
@@ -118,6 +121,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         """
         return self._finite(self._numbers(self._outputs(X)), "predict")
 
+    @of_one_model
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] | None = None) -> Array:
         """Return quantiles of each row (n, n_quantiles), none smaller than the one before.
 
@@ -126,7 +130,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
         Errors  ArgumentError after another loss, or for quantiles that `Pinball` has not learnt.
         """
-        outputs, loss, where = self._outputs(X), self.network_.loss, "MLPRegressor.predict_quantiles"
+        outputs, loss, where = self._outputs(X), self._own_loss(), "MLPRegressor.predict_quantiles"
         if isinstance(loss, Pinball):
             if quantiles is not None and tuple(quantiles) != loss.quantiles:
                 raise ArgumentError(f"{where}: quantiles must be those of the loss, {loss.quantiles}, got {quantiles}")
@@ -150,7 +154,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     def _numbers(self, outputs: Array) -> Array:
         """Return predictions from the outputs of the network."""
-        loss = self.network_.loss
+        loss = self._own_loss()
         if isinstance(loss, Pinball):
             nearest = int(np.abs(np.array(loss.quantiles) - 0.5).argmin())
             outputs = outputs[:, nearest : nearest + 1]

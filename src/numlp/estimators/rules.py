@@ -21,7 +21,7 @@ Array = NDArray[Any]
 Scorer = Callable[[Array, float], float]  # (outputs of the network, validation loss) -> score
 
 _RELATIVE = 2.220446049250313e-09  # SciPy's default `ftol` of L-BFGS-B
-_USER = 8  # calls between a callback and who has called the estimator's fit
+_USER = 9  # calls between a callback and who has called the estimator's fit
 _SMALLEST_RATE = 1e-6  # scikit-learn's, below which "adaptive" gives up
 
 
@@ -174,7 +174,6 @@ class Rules(Callback):
         optimizer, change = run.optimizer, rate / run.optimizer.rate
         if isinstance(optimizer, SGD) and optimizer.momentum:
             optimizer.velocity /= change
-        optimizer.scale *= change
         optimizer.learning_rate = rate
 
 

@@ -23,6 +23,7 @@ from numlp.errors import ArgumentError, CheckpointError, check_choice, check_cou
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import Scores
 from numlp.estimators.members import Members
+from numlp.estimators.one_model import of_one_model
 from numlp.estimators.weights import sample_weights
 from numlp.files import check_path
 from numlp.losses import Loss
@@ -73,6 +74,7 @@ class TableModel(BaseEstimator):
         self.n_threads = n_threads
         self.progress = progress
 
+    @of_one_model
     def permutation_importance(
         self, X: Any, y: Any, *, n_repeats: int = 5, sample_weight: Any = None, random_state: Any = None
     ) -> Array:
@@ -96,6 +98,7 @@ class TableModel(BaseEstimator):
             matrix[:, places] = kept
         return drops
 
+    @of_one_model
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file: the networks with columns, target and calibration inside; `numlp.save` says what may fail."""
         check_is_fitted(self, "members_")
@@ -130,7 +133,6 @@ class TableModel(BaseEstimator):
         if not isinstance(found.notes_, dict):
             raise CheckpointError(f"{where}: notes must be an object, got {repr(found.notes_)[:60]}")
         found.members_ = Members.from_network(network, found._new_loss(), where)
-        found.members_.exact = True
         found.columns_ = Columns.from_config(table.get("columns"), where)
         found.scores_ = Scores.from_config(table.get("scores"), where)
         if found.columns_.width != network.n_in:

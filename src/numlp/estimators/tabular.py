@@ -16,6 +16,7 @@ from numlp.errors import ArgumentError
 from numlp.estimators import realmlp
 from numlp.estimators.calibration import log_mean_softmax, temperature
 from numlp.estimators.members import Members
+from numlp.estimators.one_model import of_one_model, on_a_twin
 from numlp.estimators.table_model import TableModel
 from numlp.estimators.targets import classes_of, numbers_of
 from numlp.estimators.weights import sample_weights
@@ -111,6 +112,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
         )
         self.class_weight = class_weight
 
+    @on_a_twin
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to a table X (n, columns), classes y (n,) of any kind, and weights (n,) of the rows.
 
@@ -131,10 +133,12 @@ class TabularClassifier(ClassifierMixin, TableModel):
         self._fit(table, rows, labels, len(self.classes_), weight, labels)
         return self
 
+    @of_one_model
     def predict_proba(self, X: Any) -> Array:
         """Return the calibrated probability of each class of `classes_`, (n, classes)."""
         return self._probabilities(self._matrix(X, "TabularClassifier.predict_proba"))
 
+    @of_one_model
     def predict(self, X: Any) -> Array:
         """Return the likeliest class of each row, (n,)."""
         p = self._probabilities(self._matrix(X, "TabularClassifier.predict"))
@@ -145,6 +149,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
         matrix = self._matrix(X, "TabularClassifier.score")
         return self._score(matrix, self._targets(y, len(matrix), "TabularClassifier.score"), sample_weight)
 
+    @of_one_model
     def predict_set(self, X: Any, coverage: float = 0.9) -> Array:
         """Return for each row the classes that may well be true, as truth values (n, classes).
 
@@ -221,6 +226,7 @@ class TabularRegressor(RegressorMixin, TableModel):
     _plan = realmlp.REGRESSION
     _monitor = "validation_loss"
 
+    @on_a_twin
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to a table X (n, columns), numbers y (n,) or (n, outputs), and weights (n,) of the rows.
 
@@ -246,6 +252,7 @@ class TabularRegressor(RegressorMixin, TableModel):
         self._error = self._unit * np.sqrt(np.mean(self._squares, axis=0))
         return self
 
+    @of_one_model
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
         """Return the numbers, (n,) or (n, outputs); with `return_std`, also how far off they may be, one standard deviation.
 
@@ -259,6 +266,7 @@ class TabularRegressor(RegressorMixin, TableModel):
         std = np.sqrt(self._error**2 + spread)
         return (y[:, 0], std[:, 0]) if self._flat else (y, std)
 
+    @of_one_model
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
         """Return an interval for each number, (n, 2) or (n, outputs, 2).
 

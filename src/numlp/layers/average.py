@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.arena import Parameter, aligned_empty
+from numlp.attributes import fixed, result
 from numlp.errors import ArgumentError, DTypeError, ShapeError
 from numlp.layers.dense import Layer, bind_stack, check_stack, first_trained
 
@@ -39,6 +40,10 @@ class Average(Layer):
     ['0.0.W', '0.0.b', '0.1.W', '0.1.b', '1.0.W', '1.0.b']
     """
 
+    stacks: tuple[tuple[Layer, ...], ...] = fixed()
+    takes_any_scale: bool = fixed()
+    outputs: list[Array] = result("it is what the stacks gave in the last forward")
+
     def __init__(self, stacks: Sequence[Sequence[Layer]]) -> None:
         if not isinstance(stacks, list | tuple) or not all(isinstance(stack, list | tuple) for stack in stacks):
             raise DTypeError(f"Average: stacks must be a list of lists of layers, got {stacks!r}")
@@ -56,7 +61,7 @@ class Average(Layer):
             raise ArgumentError("Average: a layer must belong to one stack, got one in two; build a new layer")
         self.n_in, self.n_out = sizes[0]
         self.takes_any_scale = all(stack[0].takes_any_scale for stack in self.stacks)
-        self.outputs: list[Array] = []
+        self._outputs: list[Array] = []
 
     def parameters(self) -> Sequence[Parameter]:
         """Those of the stacks, named `<stack>.<index>.<name>`."""
@@ -88,14 +93,14 @@ class Average(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         y = self._y[: len(x)]
-        self.outputs = []
+        self._outputs = outputs = []
         for stack in self.stacks:
             inner = x
             for layer in stack:
                 inner = layer.forward(inner, training)
-            self.outputs.append(inner)
-        np.copyto(y, self.outputs[0])
-        for output in self.outputs[1:]:
+            outputs.append(inner)
+        np.copyto(y, outputs[0])
+        for output in outputs[1:]:
             y += output
         y /= len(self.stacks)
         return y
@@ -107,12 +112,12 @@ class Average(Layer):
         for stack in self.stacks:
             np.divide(dy, len(self.stacks), out=share)
             gradient: Array | None = share
-            for layer in reversed(stack if self.need_dx else stack[first_trained(stack) :]):
+            for layer in reversed(stack if self._need_dx else stack[first_trained(stack) :]):
                 assert gradient is not None  # only the first of these layers returns None
                 gradient = layer.backward(gradient)
-            if self.need_dx:
+            if self._need_dx:
                 dx += gradient
-        return dx if self.need_dx else None
+        return dx if self._need_dx else None
 
     def accepts(self, dtype: np.dtype[Any]) -> bool:
         """Whether the first layer of each stack takes this dtype."""

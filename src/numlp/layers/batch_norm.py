@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.arena import Parameter, aligned_empty
-from numlp.errors import check_count, check_number
+from numlp.attributes import number
+from numlp.errors import check_count
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
@@ -46,11 +47,13 @@ class BatchNorm(Layer):
     dbeta: Array
     running_mean: Array
     running_variance: Array
+    momentum: float = number(above=0, below=1)
+    epsilon: float = number(above=0)
 
     def __init__(self, n_in: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         self.n_in = self.n_out = check_count(n_in, "BatchNorm", "n_in")
-        self.momentum = check_number(momentum, "BatchNorm", "momentum", above=0, below=1)
-        self.epsilon = check_number(epsilon, "BatchNorm", "epsilon", above=0)
+        self.momentum = momentum
+        self.epsilon = epsilon
 
     def parameters(self) -> Sequence[Parameter]:
         """Neither gamma nor beta is decayed: decay would pull a scale of 1 towards 0."""
@@ -80,16 +83,16 @@ class BatchNorm(Layer):
         n, self._training = len(x), training
         x_hat, y = self._x_hat[:n], self._y[:n]
         if not training:
-            self._inverse = 1 / np.sqrt(self.running_variance + self.epsilon)
-            kernels.standardize(x, self.running_mean, self._inverse, self.gamma, self.beta, x_hat, y)
+            self._inverse = 1 / np.sqrt(self._running_variance + self._epsilon)
+            kernels.standardize(x, self._running_mean, self._inverse, self._gamma, self._beta, x_hat, y)
             return y
-        mean, variance, self._inverse = kernels.batch_norm(x, self.gamma, self.beta, self.epsilon, x_hat, y)
-        self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_variance += self.momentum * (variance * (n / max(n - 1, 1)) - self.running_variance)
+        mean, variance, self._inverse = kernels.batch_norm(x, self._gamma, self._beta, self._epsilon, x_hat, y)
+        self._running_mean += self._momentum * (mean - self._running_mean)
+        self._running_variance += self._momentum * (variance * (n / max(n - 1, 1)) - self._running_variance)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2), or (4) after a pass with the running values; dx overwrites dy."""
         back = kernels.batch_norm_backward if self._training else kernels.standardize_backward
-        back(dy, self._x_hat[: len(dy)], self.gamma, self._inverse, self.dgamma, self.dbeta, self.need_dx)
-        return dy if self.need_dx else None
+        back(dy, self._x_hat[: len(dy)], self._gamma, self._inverse, self._dgamma, self._dbeta, self._need_dx)
+        return dy if self._need_dx else None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from numlp import kernels
 from numlp.activations import ACTIVATIONS
 from numlp.arena import Parameter, aligned_empty
+from numlp.attributes import Part, fixed, keep_view, result
 from numlp.errors import ArgumentError, DTypeError, ShapeError, check_choice, check_count
 from numlp.initializers import find_initializer
 
@@ -33,7 +34,7 @@ def _spare(dtype: np.dtype[Any]) -> Array:
     return _thread.numbers[dtype.char]
 
 
-class Layer:
+class Layer(Part):
     """One step of a network: (N, n_in) -> (N, n_out), and the way back.
 
     A layer is built with explicit sizes and owns no numbers; the network that takes it in gives it views of its
@@ -53,10 +54,10 @@ class Layer:
     as an attribute of the same name (config.py).
     """
 
-    n_in: int
-    n_out: int
-    dtype: np.dtype[Any]
-    need_dx: bool
+    n_in: int = fixed()
+    n_out: int = fixed()
+    dtype: np.dtype[Any] = fixed("build a network of another dtype")
+    need_dx: bool = result("call reserve(batch_size, need_dx)")
     stacks: tuple[tuple["Layer", ...], ...] = ()  # the layers inside it, where there are any
     takes_any_scale = False  # whether, as the first layer, it brings x near [-1, 1] by itself
     _bound = False
@@ -80,9 +81,9 @@ class Layer:
         self._bound = True
         self.dtype = dtype
         for name, view in values.items():
-            setattr(self, name, view)
+            keep_view(self, name, view)
         for name, view in gradients.items():
-            setattr(self, "d" + name, view)
+            keep_view(self, "d" + name, view)
         self.initialize(rng)
 
     @property
@@ -95,11 +96,11 @@ class Layer:
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate the buffers for up to `batch_size` rows."""
-        self.need_dx = need_dx
+        self._need_dx = need_dx
 
     def accepts(self, dtype: np.dtype[Any]) -> bool:
         """Whether `forward` takes x of this dtype: its own, nothing else."""
-        return dtype == self.dtype
+        return dtype == self._dtype
 
     def check(self, x: Array, where: str) -> None:
         """Raise if x holds numbers this layer cannot take: asked of the first layer, at the door, about all rows."""
@@ -228,6 +229,7 @@ class Dense(Layer):
     b: Array
     dW: Array
     db: Array
+    scale: float = fixed()
 
     def __init__(
         self,
@@ -271,7 +273,7 @@ class Dense(Layer):
         """Equation (1) or (3)."""
         self._x, y = x, self._y[: len(x)]
         z = y if self._z is self._y else self._z[: len(x)]
-        kernels.affine(x, self.W, self.b, self.scale, self._rectify, z, _spare(self.dtype))
+        kernels.affine(x, self._W, self._b, self._scale, self._rectify, z, _spare(self._dtype))
         if not self._rectify:
             self._f.apply(z, y)
         return y
@@ -281,8 +283,8 @@ class Dense(Layer):
         z, dx = self._z[: len(dy)], self._dx[: len(dy)]
         if not self._rectify:
             self._f.backward(dy, z, dy)
-        kernels.affine_backward(self._x, z, self.W, self.scale, self._rectify, dy, self.dW, self.db, dx, _spare(self.dtype))
-        return dx if self.need_dx else None
+        kernels.affine_backward(self._x, z, self._W, self._scale, self._rectify, dy, self._dW, self._db, dx, _spare(z.dtype))
+        return dx if self._need_dx else None
 
     def _label(self) -> str:
         words = [f"{self.n_in} -> {self.n_out}", self.activation, self.parametrization]

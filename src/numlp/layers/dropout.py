@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.arena import aligned_empty
-from numlp.errors import check_count, check_number
+from numlp.attributes import number
+from numlp.errors import check_count
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
@@ -29,9 +30,11 @@ class Dropout(Layer):
         In [0, 1).
     """
 
+    rate: float = number(low=0, below=1)
+
     def __init__(self, n_in: int, rate: float) -> None:
         self.n_in = self.n_out = check_count(n_in, type(self).__name__, "n_in")
-        self.rate = check_number(rate, type(self).__name__, "rate", low=0, below=1)
+        self.rate = rate
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Keep the generator: masks are drawn from it."""
@@ -45,11 +48,11 @@ class Dropout(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
-        self._active = training and self.rate > 0
+        self._active = training and self._rate > 0
         if not self._active:
             return x
         n = len(x)
-        kernels.dropout(x, self._rng.integers(1 << 63), self.rate, self._mask[:n], self._y[:n])
+        kernels.dropout(x, self._rng.integers(1 << 63), self._rate, self._mask[:n], self._y[:n])
         return self._y[:n]
 
     def backward(self, dy: Array) -> Array | None:

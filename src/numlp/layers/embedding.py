@@ -95,7 +95,7 @@ class Embedding(Layer):
             gradient = getattr(self, f"dtable{index}")
             for k, column in enumerate(dy.T[span]):
                 gradient[:, k] = np.bincount(codes, weights=column, minlength=cardinality)
-        if not self.need_dx:
+        if not self._need_dx:
             return None
         dx = self._dx[:n]
         for rows in blocks(dy.shape):

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.arena import aligned_empty
-from numlp.errors import check_count, check_number
+from numlp.attributes import number
+from numlp.errors import check_count
 from numlp.kernels.smooth import SELU_ALPHA, SELU_SCALE
 from numlp.layers.dense import Layer
 from numlp.layers.dropout import Dropout
 
 Array = NDArray[Any]
+
+_Q = -SELU_SCALE * SELU_ALPHA  # q of `AlphaDropout`
 
 
 class AlphaDropout(Dropout):
@@ -34,30 +37,29 @@ class AlphaDropout(Dropout):
         Probability that a number is replaced by q, in [0, 1).
     """
 
-    def __init__(self, n_in: int, rate: float) -> None:
-        super().__init__(n_in, rate)
-        self._q = -SELU_SCALE * SELU_ALPHA
-        self._a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * self._q**2))
-
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1), as y = a ((x - q) m + q (1 - rate))."""
-        self._active = training and self.rate > 0
+        self._active = training and self._rate > 0
         if not self._active:
             return x
         n = len(x)
         mask, y = self._mask[:n], self._y[:n]
-        kernels.random_mask(self._rng.integers(1 << 63), self.rate, 1.0, mask)
-        np.subtract(x, self._q, out=y)
+        kernels.random_mask(self._rng.integers(1 << 63), self._rate, 1.0, mask)
+        np.subtract(x, _Q, out=y)
         y *= mask
-        y += self._q * (1 - self.rate)
-        y *= self._a
+        y += _Q * (1 - self._rate)
+        y *= self._scale()
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Return dx = a m dy, in the place of dy."""
         if self._active:
-            dy *= self._a
+            dy *= self._scale()
         return super().backward(dy)
+
+    def _scale(self) -> float:
+        """Return a of equation (2)."""
+        return 1 / math.sqrt((1 - self._rate) * (1 + self._rate * _Q**2))
 
 
 class GaussianNoise(Layer):
@@ -78,9 +80,11 @@ class GaussianNoise(Layer):
         At least 0, in the units of x.
     """
 
+    std: float = number(low=0)
+
     def __init__(self, n_in: int, std: float) -> None:
         self.n_in = self.n_out = check_count(n_in, "GaussianNoise", "n_in")
-        self.std = check_number(std, "GaussianNoise", "std", low=0)
+        self.std = std
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Keep the generator: noise is drawn from it."""
@@ -94,11 +98,11 @@ class GaussianNoise(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
-        if not training or self.std == 0:
+        if not training or self._std == 0:
             return x
         noise, y = self._noise[: len(x)], self._y[: len(x)]
         self._rng.standard_normal(dtype=np.float32, out=noise)
-        np.multiply(noise, self.std, out=y, dtype=self.dtype)
+        np.multiply(noise, self._std, out=y, dtype=self.dtype)
         y += x
         return y
 

@@ -62,14 +62,14 @@ class ParametricActivation(Layer):
         """Equation (1)."""
         self._x, fx, y = x, self._fx[: len(x)], self._y[: len(x)]
         self._f.apply(x, fx)
-        kernels.blend(x, fx, self.alpha, y)
+        kernels.blend(x, fx, self._alpha, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
         fx, through = self._fx[: len(dy)], self._through[: len(dy)]
-        kernels.blend_backward(dy, self._x, fx, self.alpha, through, self.dalpha)
-        if not self.need_dx:
+        kernels.blend_backward(dy, self._x, fx, self._alpha, through, self._dalpha)
+        if not self._need_dx:
             return None
         self._f.backward(through, self._x if self._f.keeps_input else fx, through)
         dy += through

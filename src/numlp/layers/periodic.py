@@ -90,14 +90,14 @@ class Periodic(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         self._x, y = x, self._y[: len(x)]
-        kernels.waves(x, self.w, self.b, self.V, self.c, y)
+        kernels.waves(x, self._w, self._b, self._V, self._c, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equations (2) and (3)."""
         dx = self._dx[: len(dy)]
-        kernels.waves_backward(dy, self._x, self.w, self.b, self.V, self.dw, self.db, self.dV, self.dc, dx)
-        return dx if self.need_dx else None
+        kernels.waves_backward(dy, self._x, self._w, self._b, self._V, self._dw, self._db, self._dV, self._dc, dx)
+        return dx if self._need_dx else None
 
     def _label(self) -> str:
         return f"{self.n_in} -> {self.n_out}"

@@ -67,7 +67,7 @@ class PiecewiseLinear(Layer):
     def initialize(self, rng: np.random.Generator) -> None:
         """Begin with 0, and take the knots in the network's dtype."""
         self.V[...] = 0
-        self._knots = np.concatenate(self.knots).astype(self.dtype)
+        self._all_knots = np.concatenate(self.knots).astype(self.dtype)
 
     def reserve(self, batch_size: int, need_dx: bool) -> None:
         """Allocate y, and dx if needed."""
@@ -78,14 +78,14 @@ class PiecewiseLinear(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         self._x, y = x, self._y[: len(x)]
-        kernels.interpolate(x, self._knots, self._starts, self.V, y)
+        kernels.interpolate(x, self._all_knots, self._starts, self._V, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equations (2) and (3)."""
         dx = self._dx[: len(dy)]
-        kernels.interpolate_backward(dy, self._x, self._knots, self._starts, self.V, self.dV, dx)
-        return dx if self.need_dx else None
+        kernels.interpolate_backward(dy, self._x, self._all_knots, self._starts, self._V, self._dV, dx)
+        return dx if self._need_dx else None
 
     def _label(self) -> str:
         return f"{self.n_in} -> {self.n_out}"

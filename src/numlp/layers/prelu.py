@@ -62,20 +62,20 @@ class PReLU(Layer):
         self._x, y = x, self._y[: len(x)]
         for rows in blocks(x.shape, _BLOCK):
             np.minimum(x[rows], 0, out=y[rows])
-            y[rows] *= self.alpha
+            y[rows] *= self._alpha
             y[rows] += np.maximum(x[rows], 0)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
-        self.dalpha.fill(0)
+        self._dalpha.fill(0)
         for rows in blocks(dy.shape, _BLOCK):
             x = self._x[rows]
             below = np.minimum(x, 0)
             below *= dy[rows]
-            self.dalpha += below.sum() if self.shared else below.sum(axis=0)
-            dy[rows] *= np.where(x > 0, self.dtype.type(1), self.alpha)
-        return dy if self.need_dx else None
+            self._dalpha += below.sum() if self._shared else below.sum(axis=0)
+            dy[rows] *= np.where(x > 0, self.dtype.type(1), self._alpha)
+        return dy if self._need_dx else None
 
     def _label(self) -> str:
         return f"{self.n_in}, shared" if self.shared else str(self.n_in)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.arena import Parameter, aligned_empty
+from numlp.attributes import fixed
 from numlp.layers.dense import Layer, bind_stack, check_stack, first_trained
 
 Array = NDArray[Any]
@@ -36,6 +37,8 @@ class Residual(Layer):
     >>> [parameter.name for parameter in block.parameters()]
     ['0.gamma', '0.beta', '1.W', '1.b', '2.W', '2.b']
     """
+
+    stacks: tuple[tuple[Layer, ...], ...] = fixed()
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = tuple(layers)
@@ -73,13 +76,13 @@ class Residual(Layer):
     def backward(self, dy: Array) -> Array | None:
         """Equation (2). The stack may overwrite dy, so it is copied first."""
         gradient: Array | None = dy
-        if self.need_dx:
+        if self._need_dx:
             dx = self._dx[: len(dy)]
             np.copyto(dx, dy)
-        for layer in reversed(self.layers if self.need_dx else self.layers[self._first_trained :]):
+        for layer in reversed(self.layers if self._need_dx else self.layers[self._first_trained :]):
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
-        if not self.need_dx:
+        if not self._need_dx:
             return None
         dx += gradient
         return dx

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.arena import Parameter, aligned_empty
-from numlp.errors import check_count, check_number
+from numlp.attributes import number
+from numlp.errors import check_count
 from numlp.layers.dense import Layer
 
 Array = NDArray[Any]
@@ -38,10 +39,11 @@ class LayerNorm(Layer):
     beta: Array
     dgamma: Array
     dbeta: Array
+    epsilon: float = number(above=0)
 
     def __init__(self, n_in: int, epsilon: float = 1e-5) -> None:
         self.n_in = self.n_out = check_count(n_in, "LayerNorm", "n_in")
-        self.epsilon = check_number(epsilon, "LayerNorm", "epsilon", above=0)
+        self.epsilon = epsilon
 
     def parameters(self) -> Sequence[Parameter]:
         """Neither gamma nor beta is decayed: decay would pull a scale of 1 towards 0."""
@@ -61,14 +63,14 @@ class LayerNorm(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         x_hat, y = self._x_hat[: len(x)], self._y[: len(x)]
-        self._inverse = kernels.layer_norm(x, self.gamma, self.beta, self.epsilon, x_hat, y)
+        self._inverse = kernels.layer_norm(x, self._gamma, self._beta, self._epsilon, x_hat, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
         x_hat = self._x_hat[: len(dy)]
-        kernels.layer_norm_backward(dy, x_hat, self.gamma, self._inverse, self.dgamma, self.dbeta, self.need_dx)
-        return dy if self.need_dx else None
+        kernels.layer_norm_backward(dy, x_hat, self._gamma, self._inverse, self._dgamma, self._dbeta, self._need_dx)
+        return dy if self._need_dx else None
 
 
 class RMSNorm(Layer):
@@ -91,10 +93,11 @@ class RMSNorm(Layer):
 
     gamma: Array
     dgamma: Array
+    epsilon: float = number(above=0)
 
     def __init__(self, n_in: int, epsilon: float = 1e-5) -> None:
         self.n_in = self.n_out = check_count(n_in, "RMSNorm", "n_in")
-        self.epsilon = check_number(epsilon, "RMSNorm", "epsilon", above=0)
+        self.epsilon = epsilon
 
     def parameters(self) -> Sequence[Parameter]:
         """Gamma, not decayed."""
@@ -114,18 +117,18 @@ class RMSNorm(Layer):
         """Equation (1)."""
         x_hat, y = self._x_hat[: len(x)], self._y[: len(x)]
         mean_square = np.einsum("no,no->n", x, x) / self.n_in
-        self._inverse = 1 / np.sqrt(mean_square + self.epsilon)[:, None]
+        self._inverse = 1 / np.sqrt(mean_square + self._epsilon)[:, None]
         np.multiply(x, self._inverse, out=x_hat)
-        np.multiply(x_hat, self.gamma, out=y)
+        np.multiply(x_hat, self._gamma, out=y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
         x_hat = self._x_hat[: len(dy)]
-        np.einsum("no,no->o", dy, x_hat, out=self.dgamma)
-        if not self.need_dx:
+        np.einsum("no,no->o", dy, x_hat, out=self._dgamma)
+        if not self._need_dx:
             return None
-        dy *= self.gamma
+        dy *= self._gamma
         x_hat *= np.einsum("no,no->n", dy, x_hat)[:, None] / self.n_in
         dy -= x_hat
         dy *= self._inverse

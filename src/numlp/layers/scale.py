@@ -52,12 +52,12 @@ class Scale(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Equation (1)."""
         self._x = x
-        return np.multiply(x, self.gamma, out=self._y[: len(x)])
+        return np.multiply(x, self._gamma, out=self._y[: len(x)])
 
     def backward(self, dy: Array) -> Array | None:
         """Equation (2); dx overwrites dy."""
-        np.einsum("no,no->o", dy, self._x, out=self.dgamma)
-        if not self.need_dx:
+        np.einsum("no,no->o", dy, self._x, out=self._dgamma)
+        if not self._need_dx:
             return None
-        dy *= self.gamma
+        dy *= self._gamma
         return dy

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from numlp.arena import Parameter, aligned_empty
+from numlp.attributes import setting
 from numlp.errors import ArgumentError, ShapeError, check_count, check_finite, check_matrix, check_within
 from numlp.kernels import blocks
 from numlp.layers.dense import Layer
@@ -53,11 +54,12 @@ class Standardize(Layer):
 
     mean: Array
     std: Array
+    remainder: list[float] | None = setting(lambda layer, name, values: layer.columns_of(values, name))
     takes_any_scale = True
 
     def __init__(self, n_in: int, remainder: Sequence[float] | None = None) -> None:
         self.n_in = self.n_out = check_count(n_in, "Standardize", "n_in")
-        self.remainder = None if remainder is None else self._columns(remainder, "Standardize", "remainder").tolist()
+        self.remainder = remainder  # type: ignore[assignment]  # the attribute makes a list of it
         self._given: tuple[Array, Array] | None = None
 
     def fit(self, x: ArrayLike) -> "Standardize":
@@ -87,6 +89,10 @@ class Standardize(Layer):
         if self._bound:
             self._take(*given)
         return self
+
+    def columns_of(self, values: ArrayLike | None, name: str) -> list[float] | None:
+        """Return one finite number a column as a list, or None."""
+        return None if values is None else self._columns(values, "Standardize", name).tolist()
 
     def _columns(self, values: ArrayLike, where: str, name: str) -> Array:
         """Return one finite number a column."""
@@ -133,10 +139,10 @@ class Standardize(Layer):
         """Equation (1)."""
         y = self._y[: len(x)]
         if self.remainder is not None:
-            z = np.subtract(x, self.mean, dtype=np.float64)
+            z = np.subtract(x, self._mean, dtype=np.float64)
             z -= self.remainder
             return np.multiply(z, self._inverse(), out=y, casting="same_kind")
-        np.subtract(x, self.mean, out=y)
+        np.subtract(x, self._mean, out=y)
         y *= self._inverse()
         return y
 
@@ -147,4 +153,4 @@ class Standardize(Layer):
 
     def _inverse(self) -> Array:
         """1 / std, and 0 where std is 0."""
-        return np.divide(1, self.std, out=np.zeros_like(self.std), where=self.std > 0)
+        return np.divide(1, self._std, out=np.zeros_like(self._std), where=self._std > 0)

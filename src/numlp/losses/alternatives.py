@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ArgumentError, ShapeError, as_array, check_labels, check_number
+from numlp.attributes import number
+from numlp.errors import ArgumentError, ShapeError, as_array, check_labels
 from numlp.losses.classification import ClassificationLoss, check_distributions, row_blocks, softmax
 
 Array = NDArray[Any]
@@ -40,9 +41,10 @@ class Focal(ClassificationLoss):
     """
 
     label_smoothing = 0.0
+    gamma: float = number(low=0)
 
     def __init__(self, gamma: float = 2.0) -> None:
-        self.gamma = check_number(gamma, "Focal", "gamma", low=0)
+        self.gamma = gamma
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         q = self._distribution(y, target)
@@ -138,8 +140,11 @@ class Hinge(ClassificationLoss):
     (0.25, [[-0.5, 0.5]])
     """
 
+    label_smoothing = 0.0
+    margin: float = number(above=0)
+
     def __init__(self, margin: float = 1.0) -> None:
-        self.margin = check_number(margin, "Hinge", "margin", above=0)
+        self.margin = margin
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return labels as intp."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from numlp import kernels
 from numlp.arena import aligned_empty
+from numlp.attributes import Part, kept_names, number, result, setting
 from numlp.config import description
 from numlp.errors import (
     ArgumentError,
@@ -24,6 +25,7 @@ from numlp.metrics import hits
 Array = NDArray[Any]
 
 _SUM_ERROR = 0.01  # of the probabilities of a row
+_BUFFERS = ("_dy", "_losses", "_q", "_last", "_copies")
 _BLOCK = 1_024  # numbers: a dozen temporaries of this size are still small and in the first-level cache
 
 
@@ -46,7 +48,7 @@ def softmax(y: Array) -> Array:
     return p
 
 
-class Loss:
+class Loss(Part):
     """A mean over the rows of a batch, L(y, target), and dL/dy.
 
         L = sum_n w_n l_n / sum_n w_n,  l_n the loss of row n, w_n its weight (1 if none is given)    (1)
@@ -59,8 +61,12 @@ class Loss:
     """
 
     classifies = False
-    total_weight = 0.0
-    last: tuple[Array, Array, Array | None] | None = None
+    warns_of_scale = True  # whether `fit` warns of inputs far from [-1, 1]
+    total_weight: float = result("it belongs to the last call")
+    last: tuple[Array, Array, Array | None] | None = result("it belongs to the last call")
+    _total_weight = 0.0
+    _last: tuple[Array, Array, Array | None] | None = None
+    _copies: list[Any] | None = None  # that no thread uses at the moment
     _dy: Array = np.empty((0, 0))
     _losses: Array = np.empty(0)
 
@@ -88,13 +94,39 @@ class Loss:
         dy, losses = self._dy[: len(y)], self._losses[: len(y)]
         target = np.asarray(target)
         weight = self._rows(y, target, weight, losses, dy)
-        self.last = y, target, weight
+        self._last = y, target, weight
         if weight is None:
-            self.total_weight = float(len(y))
+            self._total_weight = float(len(y))
             return kernels.mean_loss(losses, dy.reshape(-1)), dy
         share = self._share(weight, len(y))
         dy *= share[:, None].astype(y.dtype)
         return float(share @ losses), dy
+
+    def borrow(self) -> "Loss":
+        """Return a copy with buffers of its own, so that several threads may call one loss; `give_back` takes it again."""
+        if self._copies is None:
+            self._copies = []
+        kind: Any = type(self)
+        try:
+            own = self._copies.pop()
+        except IndexError:
+            own = object.__new__(kind)
+        if kind.is_of_numlp():  # not by its __dict__: who has asked for that has slower attributes from then on
+            for name in kept_names(kind):
+                setattr(own, name, getattr(self, name))
+        else:  # arrays of the user's own may be buffers
+            for name, value in self.__getstate__().items():
+                setattr(own, name, value.copy() if isinstance(value, np.ndarray) else value)
+        return own
+
+    def give_back(self, own: "Loss") -> None:
+        """Keep a borrowed copy for the next one who borrows."""
+        if self._copies is not None:
+            self._copies.append(own)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out buffers, for copies and pickles."""
+        return {name: value for name, value in vars(self).items() if name not in _BUFFERS}
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         """Write l_n into `losses` (N,) and dl_n/dy_n into `dy` (N, C), no mean taken; return the weights to use.
@@ -109,10 +141,10 @@ class Loss:
         where, weight = type(self).__name__, np.asarray(weight, np.float64)
         if weight.shape != (n,):
             raise ShapeError(f"{where}: weight must have shape ({n},), got {weight.shape}")
-        self.total_weight = float(weight.sum())
-        if not (weight.min() >= 0 and self.total_weight < np.inf):
+        self._total_weight = float(weight.sum())
+        if not (weight.min() >= 0 and self._total_weight < np.inf):
             raise ArgumentError(f"{where}: weight must hold finite numbers of at least 0, got {weight}")
-        return weight / (self.total_weight or 1.0)  # all zero: such a batch teaches nothing
+        return weight / (self._total_weight or 1.0)  # all zero: such a batch teaches nothing
 
 
 def check_numbers(values: Any, where: str, name: str) -> tuple[float, ...] | None:
@@ -125,6 +157,11 @@ def check_numbers(values: Any, where: str, name: str) -> tuple[float, ...] | Non
     if not any(numbers):
         raise ArgumentError(f"{where}: {name} must hold a number above 0, got {list(numbers)}")
     return numbers
+
+
+def weights() -> Any:
+    """Declare an attribute for `check_numbers`."""
+    return setting(lambda part, name, values: check_numbers(values, type(part).__name__, name))
 
 
 def check_one_each(values: Sequence[float] | None, n_outputs: int, where: str, name: str) -> None:
@@ -150,12 +187,11 @@ class ClassificationLoss(Loss):
     """A loss whose target is a class: integer labels (N,), or a distribution over the classes (N, C)."""
 
     classifies = True
-    label_smoothing: float
+    label_smoothing: float = number(low=0, below=1)
     _q: Array = np.empty((0, 0))
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        where = type(self).__name__
-        self.label_smoothing = check_number(label_smoothing, where, "label_smoothing", low=0, below=1)
+        self.label_smoothing = label_smoothing
 
     def probabilities(self, y: Array) -> Array:
         """Return p (N, C) for the network's outputs y."""
@@ -256,9 +292,11 @@ class SoftmaxCrossEntropy(ClassificationLoss):
     (0.6931, [[-0.5, 0.5]])
     """
 
+    class_weights: tuple[float, ...] | None = weights()
+
     def __init__(self, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None) -> None:
         super().__init__(label_smoothing)
-        self.class_weights = check_numbers(class_weights, type(self).__name__, "class_weights")
+        self.class_weights = class_weights  # type: ignore[assignment]  # the attribute makes a tuple of it
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return labels as intp, or a distribution as `dtype`; there must be a class weight for each output."""
@@ -272,7 +310,7 @@ class SoftmaxCrossEntropy(ClassificationLoss):
 
     def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
         kernels.softmax_cross_entropy(y, self._distribution(y, target), losses, dy)
-        if self.class_weights is None:
+        if self._class_weights is None:
             return weight
         check_one_each(self.class_weights, y.shape[1], type(self).__name__, "class_weights")
         each = np.asarray(self.class_weights)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ShapeError, check_number
+from numlp.attributes import number
+from numlp.errors import ShapeError
 from numlp.losses.classification import row_blocks
 from numlp.losses.regression import RegressionLoss, check_least
 
@@ -121,8 +122,10 @@ class Tweedie(RegressionLoss):
     (4.0, [[2.0]])
     """
 
+    power: float = number(above=1, below=2)
+
     def __init__(self, power: float = 1.5) -> None:
-        self.power = check_number(power, "Tweedie", "power", above=1, below=2)
+        self.power = power
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return the amounts as `dtype`, of shape (N, C)."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.errors import ArgumentError, DTypeError, ShapeError, as_array, check_finite, check_matrix
-from numlp.losses.classification import ClassificationLoss, as_column, check_numbers, check_one_each, row_blocks
+from numlp.losses.classification import ClassificationLoss, as_column, check_one_each, row_blocks, weights
 from numlp.metrics import hits
 
 Array = NDArray[Any]
@@ -49,9 +49,11 @@ class SigmoidCrossEntropy(ClassificationLoss):
     (1.3863, [[-0.5, 0.5]])
     """
 
+    positive_weights: tuple[float, ...] | None = weights()
+
     def __init__(self, label_smoothing: float = 0.0, positive_weights: Sequence[float] | None = None) -> None:
         super().__init__(label_smoothing)
-        self.positive_weights = check_numbers(positive_weights, "SigmoidCrossEntropy", "positive_weights")
+        self.positive_weights = positive_weights  # type: ignore[assignment]  # the attribute makes a tuple of it
 
     def prepare(self, target: Any, n_outputs: int, dtype: np.dtype[Any], where: str) -> Array:
         """Return the target as `dtype`, of shape (N, C)."""

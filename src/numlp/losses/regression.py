@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.attributes import number
 from numlp.errors import (
     ArgumentError,
     DTypeError,
@@ -150,8 +151,10 @@ class Huber(RegressionLoss):
     (1.5, [[1.0]])
     """
 
+    delta: float = number(above=0)
+
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = check_number(delta, "Huber", "delta", above=0)
+        self.delta = delta
 
     def _pointwise(self, y: Array, target: Array) -> tuple[Array, Array]:
         d = y - target

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from numlp import kernels
-from numlp.errors import check_number
-from numlp.optimizers.parts import Array, Factors, check_decay
+from numlp.attributes import number
+from numlp.optimizers.parts import Array, Factors, decay
 from numlp.optimizers.sgd import Optimizer
 from numlp.schedules import Schedule
 
@@ -45,6 +45,9 @@ class Adam(Optimizer):
     m: Array
     v: Array
     state_names: tuple[str, ...] = ("m", "v")
+    beta1: float = number(low=0, below=1)
+    beta2: float = number(low=0, below=1)
+    epsilon: float = number(above=0)
 
     def __init__(
         self,
@@ -58,14 +61,11 @@ class Adam(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(learning_rate, factors, clip_norm, clip_value)
-        where = type(self).__name__
-        self.beta1 = check_number(beta1, where, "beta1", low=0, below=1)
-        self.beta2 = check_number(beta2, where, "beta2", low=0, below=1)
-        self.epsilon = check_number(epsilon, where, "epsilon", above=0)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (m, v), (change,) = state, scratch
-        return kernels.adam(params, grads, m, v, self.n_steps, rate, self.beta1, self.beta2, self.epsilon, change)
+        return kernels.adam(params, grads, m, v, self._n_steps, rate, self._beta1, self._beta2, self._epsilon, change)
 
 
 class AMSGrad(Adam):
@@ -138,6 +138,8 @@ class AdamW(Adam):
     [0.95]
     """
 
+    weight_decay: float | Schedule = decay()
+
     def __init__(
         self,
         learning_rate: float | Schedule = 1e-3,
@@ -152,7 +154,7 @@ class AdamW(Adam):
     ) -> None:
         options: dict[str, Any] = {"factors": factors, "clip_norm": clip_norm, "clip_value": clip_value}
         super().__init__(learning_rate, beta1, beta2, epsilon, **options)
-        self.weight_decay = check_decay(weight_decay, type(self).__name__)
+        self.weight_decay = weight_decay
 
 
 class NAdam(AdamW):
@@ -192,6 +194,7 @@ class NAdam(AdamW):
     n_scratch = 2
     number_names = (*Optimizer.number_names, "_product")
     _product = 1.0  # M of equation (1)
+    momentum_decay: float = number(low=0)
 
     def __init__(
         self,
@@ -208,7 +211,7 @@ class NAdam(AdamW):
     ) -> None:
         options: dict[str, Any] = {"factors": factors, "clip_norm": clip_norm, "clip_value": clip_value}
         super().__init__(learning_rate, beta1, beta2, epsilon, weight_decay, **options)
-        self.momentum_decay = check_number(momentum_decay, "NAdam", "momentum_decay", low=0)
+        self.momentum_decay = momentum_decay
 
     def _mu(self, t: int) -> float:
         return self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))

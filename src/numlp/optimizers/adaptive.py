@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from numlp import kernels
-from numlp.errors import check_number
-from numlp.optimizers.parts import Array, Factors
+from numlp.attributes import fixed, number, setting
+from numlp.optimizers.parts import Array, Factors, check_momentum
 from numlp.optimizers.sgd import Optimizer
 from numlp.schedules import Schedule
 
@@ -47,6 +47,11 @@ class RMSprop(Optimizer):
     [0.9]
     """
 
+    state_names: tuple[str, ...] = fixed()
+    alpha: float = number(low=0, below=1)
+    epsilon: float = number(above=0)
+    momentum: float = setting(check_momentum)
+
     def __init__(
         self,
         learning_rate: float | Schedule = 0.01,
@@ -60,9 +65,9 @@ class RMSprop(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(learning_rate, factors, clip_norm, clip_value)
-        self.alpha = check_number(alpha, "RMSprop", "alpha", low=0, below=1)
-        self.epsilon = check_number(epsilon, "RMSprop", "epsilon", above=0)
-        self.momentum = check_number(momentum, "RMSprop", "momentum", low=0, below=1)
+        self.alpha = alpha
+        self.epsilon = epsilon
+        self.momentum = momentum
         self.centered = centered
         self.state_names = ("v", *(["mean"] if centered else []), *(["buffer"] if momentum else []))
 
@@ -121,6 +126,8 @@ class Adagrad(Optimizer):
     state_names = ("total",)
     total: Array
 
+    epsilon: float = number(above=0)
+
     def __init__(
         self,
         learning_rate: float | Schedule = 0.01,
@@ -131,7 +138,7 @@ class Adagrad(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(learning_rate, factors, clip_norm, clip_value)
-        self.epsilon = check_number(epsilon, "Adagrad", "epsilon", above=0)
+        self.epsilon = epsilon
 
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (total,), (change,) = state, scratch
@@ -181,6 +188,9 @@ class Adadelta(Optimizer):
     v: Array
     u: Array
 
+    rho: float = number(low=0, below=1)
+    epsilon: float = number(above=0)
+
     def __init__(
         self,
         learning_rate: float | Schedule = 1.0,
@@ -192,8 +202,8 @@ class Adadelta(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(learning_rate, factors, clip_norm, clip_value)
-        self.rho = check_number(rho, "Adadelta", "rho", low=0, below=1)
-        self.epsilon = check_number(epsilon, "Adadelta", "epsilon", above=0)
+        self.rho = rho
+        self.epsilon = epsilon
 
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         (v, u), (change, other) = state, scratch

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp.attributes import fixed
 from numlp.errors import ArgumentError, check_count, check_number
 from numlp.optimizers.parts import Array
 from numlp.optimizers.sgd import Optimizer
@@ -44,12 +45,17 @@ class LBFGS(Optimizer):
     [3.0, 2.0]
     """
 
+    learning_rate: Any = fixed("it finds its steps by a line search")
+    clip_norm: Any = fixed("it takes gradients as they are")
+    clip_value: Any = fixed("it takes gradients as they are")
+    scale: Any = fixed("it finds its steps by a line search")
+
     def __init__(self, max_steps: int = 200, memory: int = 10, tolerance: float = 1e-6) -> None:
         super().__init__(1.0)
         self.max_steps = check_count(max_steps, "LBFGS", "max_steps")
         self.memory = check_count(memory, "LBFGS", "memory")
         self.tolerance = check_number(tolerance, "LBFGS", "tolerance", low=0)
-        self.rate = 1.0
+        self._rate = 1.0
 
     def step(self, params: Array, grads: Array) -> bool:
         """Refuse: one gradient is not enough for a line search."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from numlp import kernels
-from numlp.errors import check_number
-from numlp.optimizers.parts import Array, Factors, check_decay
+from numlp.attributes import number
+from numlp.optimizers.parts import Array, Factors, decay
 from numlp.optimizers.sgd import Optimizer
 from numlp.schedules import Schedule
 
@@ -44,6 +44,9 @@ class Lion(Optimizer):
 
     state_names = ("m",)
     m: Array
+    beta1: float = number(low=0, below=1)
+    beta2: float = number(low=0, below=1)
+    weight_decay: float | Schedule = decay()
 
     def __init__(
         self,
@@ -57,9 +60,7 @@ class Lion(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(learning_rate, factors, clip_norm, clip_value)
-        self.beta1 = check_number(beta1, "Lion", "beta1", low=0, below=1)
-        self.beta2 = check_number(beta2, "Lion", "beta2", low=0, below=1)
-        self.weight_decay = check_decay(weight_decay, "Lion")
+        self.beta1, self.beta2, self.weight_decay = beta1, beta2, weight_decay
 
     @property
     def ignores_size(self) -> bool:

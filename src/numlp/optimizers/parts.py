@@ -9,16 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
-from numlp.errors import ArgumentError, DTypeError, check_number
+from numlp.attributes import setting
+from numlp.errors import ArgumentError, DTypeError, ReadOnlyError, check_count, check_number
 from numlp.schedules import Schedule
 
 Array = NDArray[Any]
 Factors = Mapping[str, tuple[float, float]]
 
 
-def check_decay(value: float | Schedule, where: str) -> float | Schedule:
-    """Return a weight decay: a schedule, or a number of at least 0."""
-    return value if isinstance(value, Schedule) else check_number(value, where, "weight_decay", low=0)
+def check_rate(optimizer: Any, name: str, value: Any) -> float | Schedule:
+    """Return a learning rate: a schedule, or a number above 0."""
+    return value if isinstance(value, Schedule) else check_number(value, type(optimizer).__name__, name, above=0)
+
+
+def check_steps(optimizer: Any, name: str, value: Any) -> int:
+    """Return a number of steps."""
+    return check_count(value, type(optimizer).__name__, name, least=0)
+
+
+def check_momentum(optimizer: Any, name: str, value: Any) -> float:
+    """Return a momentum in [0, 1), which stays 0 if it was: then there is no array for it."""
+    where, before = type(optimizer).__name__, getattr(optimizer, f"_{name}", value)
+    momentum = check_number(value, where, name, low=0, below=1)
+    if bool(before) != bool(momentum):
+        raise ReadOnlyError(f"{where}: {name} must stay {'above 0' if before else '0'}, got {value}; build a new {where}")
+    return momentum
+
+
+def decay() -> Any:
+    """Declare a weight decay: a schedule, or a number of at least 0."""
+    return setting(_check_decay)
+
+
+def _check_decay(optimizer: Any, name: str, value: Any) -> float | Schedule:
+    return value if isinstance(value, Schedule) else check_number(value, type(optimizer).__name__, name, low=0)
 
 
 def norm(values: Array, scratch: Array) -> float:

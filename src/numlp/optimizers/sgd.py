@@ -1,21 +1,32 @@
 """What every optimizer has - the rate of the step, clipping, decay, factors for some parameters - and the plainest rule."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from numlp import kernels
 from numlp.arena import aligned_empty, aligned_zeros
+from numlp.attributes import Part, fixed, keep, keep_view, kept_names, number, result, setting
 from numlp.config import description
-from numlp.errors import ArgumentError, check_number
-from numlp.optimizers.parts import Array, Factors, check_factors, merged, named_parts, norm
+from numlp.errors import ArgumentError
+from numlp.optimizers.parts import (
+    Array,
+    Factors,
+    check_factors,
+    check_momentum,
+    check_rate,
+    check_steps,
+    merged,
+    named_parts,
+    norm,
+)
 from numlp.schedules import Constant, Schedule
 
 _NORM_EPSILON = 1e-6  # PyTorch's: keeps the quotient of equation (2) finite
 
 
-class Optimizer:
+class Optimizer(Part):
     """Changes flat parameters in place, given flat gradients.
 
     In each step, with the rate lr of the schedule, and for each parameter the factors a of the rate and c of the decay:
@@ -48,7 +59,16 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
     number_names: tuple[str, ...] = ("n_steps", "rate", "scale")  # what else changes from step to step
     n_scratch = 1  # arrays as long as the parameters that the rule computes in
-    weight_decay: float | Schedule = 0.0
+    learning_rate: float | Schedule = setting(check_rate)
+    factors: Factors | None = fixed()
+    clip_norm: float | None = number(optional=True, above=0)
+    clip_value: float | None = number(optional=True, above=0)
+    weight_decay: float | Schedule = fixed("build an AdamW, or a Lion")
+    scale: float = number(low=0)
+    n_steps: int = setting(check_steps)
+    rate: float = result("set learning_rate or scale")
+    _weight_decay: float | Schedule = 0.0
+    _rate = 0.0
 
     def __repr__(self) -> str:
         return description(self)
@@ -60,19 +80,10 @@ class Optimizer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        where = type(self).__name__
         self.learning_rate = learning_rate
-        if isinstance(learning_rate, Schedule):
-            self._schedule = learning_rate
-        else:
-            self.learning_rate = check_number(learning_rate, where, "learning_rate", above=0)
-            self._schedule = Constant(self.learning_rate)
-        self.factors = None if factors is None else check_factors(factors, where)
-        self.clip_norm = None if clip_norm is None else check_number(clip_norm, where, "clip_norm", above=0)
-        self.clip_value = None if clip_value is None else check_number(clip_value, where, "clip_value", above=0)
-        self.n_steps = 0
-        self.rate = 0.0
-        self.scale = 1.0
+        self.factors = None if factors is None else check_factors(factors, type(self).__name__)
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.n_steps, self.scale = 0, 1.0
         self._scratch: list[Array] = []
 
     def start(
@@ -87,12 +98,13 @@ class Optimizer:
         `slices` says where each named parameter lies, as `network.arena.slices` does; `factors` need it.
         """
         self._segments(params.size, params.size if n_weights is None else n_weights, slices)
-        self.n_steps, self.scale = 0, 1.0
+        self._n_steps, self._scale = 0, 1.0
         self._total_steps = total_steps
         self._scratch = [aligned_empty(params.shape, params.dtype) for _ in range(self.n_scratch)]
-        self._clipped = aligned_empty(params.shape if self.clip_norm or self.clip_value else 0, params.dtype)
+        self._clipped = aligned_empty(0, params.dtype)
         for name in self.state_names:
-            setattr(self, name, aligned_zeros(params.shape, params.dtype))
+            keep_view(self, name, aligned_zeros(params.shape, params.dtype))
+        self._arrays = tuple(f"_{name}" for name in self.state_names)
 
     def step(self, params: Array, grads: Array) -> bool:
         """Update `params` in place, equations (1) to (4), and return whether all of them are finite numbers.
@@ -101,16 +113,16 @@ class Optimizer:
         """
         if not self._scratch or self._scratch[0].shape != params.shape or self._scratch[0].dtype != params.dtype:
             self.start(params)
-        rate, decay = self._now(self._schedule) * self.scale, self._now(self.weight_decay)
-        self.rate = rate
-        self.n_steps += 1
+        rate, decay = self._now(self._learning_rate) * self._scale, self._now(self._weight_decay)
+        self._rate = rate
+        self._n_steps += 1
         self._advance()
-        grads = self._clip(grads) if self.clip_norm or self.clip_value else grads
+        grads = self._clip(grads) if self._clip_norm or self._clip_value else grads
         for part, factor in self._decays if decay else ():
             kernels.shrink(params[part], 1 - rate * factor * decay)
         finite = True
         for part, factor in self._rates:
-            state = [getattr(self, name)[part] for name in self.state_names]
+            state = [getattr(self, name)[part] for name in self._arrays]
             finite &= self._update(params[part], grads[part], rate * factor, state, [array[part] for array in self._scratch])
         return finite
 
@@ -121,7 +133,9 @@ class Optimizer:
 
     def state(self) -> dict[str, Any]:
         """Return all that changes from step to step, for `restore`: views of the arrays, and numbers."""
-        return {name: getattr(self, name) for name in (*self.state_names, *self.number_names)}
+        kept: Any = kept_names(cast(Any, type(self)), live=True)
+        numbers = {name[1:]: value for name in kept if isinstance(value := getattr(self, name), int | float)}
+        return {name: getattr(self, name) for name in (*self.state_names, *self.number_names)} | {"settings": numbers}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on, after `start`, from where `state` was taken.
@@ -133,8 +147,18 @@ class Optimizer:
             if saved.shape != own.shape or saved.dtype != own.dtype:
                 raise ValueError(f"{name} must be {own.dtype} of shape {own.shape}, got {saved.dtype} of {saved.shape}")
             own[...] = saved
+        for name, value in state.get("settings", {}).items():
+            setattr(self, name, value)
         for name in self.number_names:
-            setattr(self, name, type(getattr(self, name))(state[name]))
+            keep(self, name, type(getattr(self, name))(state[name]))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the arrays of a pickle that knows them by their names only, too."""
+        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray) and name[0] != "_"}
+        for name, array in arrays.items():
+            keep_view(self, name, array)
+        self._arrays = tuple(f"_{name}" for name in arrays)
+        super().__setstate__({name: value for name, value in state.items() if name not in arrays})
 
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
         """Apply the rule to a part of the parameters, and return whether all are finite; `state` as `state_names`."""
@@ -156,6 +180,8 @@ class Optimizer:
 
     def _clip(self, grads: Array) -> Array:
         """Return a clipped copy, equations (1) and (2)."""
+        if self._clipped.shape != grads.shape:
+            self._clipped = aligned_empty(grads.shape, grads.dtype)
         clipped = self._clipped
         if self.clip_value is not None:
             np.clip(grads, -self.clip_value, self.clip_value, out=clipped)
@@ -205,6 +231,8 @@ class SGD(Optimizer):
     """
 
     velocity: Array
+    state_names: tuple[str, ...] = fixed()
+    momentum: float = setting(check_momentum)
 
     def __init__(
         self,
@@ -217,13 +245,13 @@ class SGD(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(learning_rate, factors, clip_norm, clip_value)
-        self.momentum = check_number(momentum, "SGD", "momentum", low=0, below=1)
+        self.momentum = momentum
         self.nesterov = nesterov
         if nesterov and momentum == 0:
             raise ArgumentError("SGD: momentum must be above 0 with nesterov, got 0; give for example momentum=0.9")
         self.state_names = ("velocity",) if momentum else ()
 
     def _update(self, params: Array, grads: Array, rate: float, state: Sequence[Array], scratch: Sequence[Array]) -> bool:
-        if self.momentum:
-            return kernels.sgd_momentum(params, grads, state[0], rate, self.momentum, self.nesterov, scratch[0])
+        if self._momentum:
+            return kernels.sgd_momentum(params, grads, state[0], rate, self._momentum, self._nesterov, scratch[0])
         return kernels.sgd(params, grads, rate, scratch[0])
