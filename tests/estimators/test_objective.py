@@ -29,11 +29,15 @@ def test_deviance_is_zero_where_the_mean_is_right() -> None:
 
 
 def test_rows_come_in_scikit_learns_order() -> None:
-    order, theirs, rows = RowOrder(np.random.RandomState(5), True), np.random.RandomState(5), np.arange(20)
+    order, theirs, rows = (
+        RowOrder(np.random.PCG64(0), np.random.RandomState(5), True),
+        np.random.RandomState(5),
+        np.arange(20),
+    )
     for _ in range(3):
         rows = shuffle(rows, random_state=theirs)
         np.testing.assert_array_equal(order.permutation(20), rows)
-    np.testing.assert_array_equal(RowOrder(np.random.RandomState(5), False).permutation(4), np.arange(4))
+    np.testing.assert_array_equal(RowOrder(np.random.PCG64(0), np.random.RandomState(5), False).permutation(4), np.arange(4))
 
 
 def test_early_epsilon_is_added_before_the_correction() -> None:

@@ -95,8 +95,8 @@ class Members:
         return Network(_copies(network), dtype=np.float64 if self.exact else network.dtype, loss=network.loss)
 
     @classmethod
-    def from_network(cls, together: Network, loss: Loss, where: str) -> "Members":
-        """Return the exact members of what `to_network` gave; `loss` is that of one member.
+    def from_network(cls, together: Network, loss: Loss, where: str, exact: bool = False) -> "Members":
+        """Return the members of what `to_network` gave; `loss` is that of one member.
 
         Errors  CheckpointError if it is another network.
         """
@@ -119,7 +119,7 @@ class Members:
                 for name, array in values.items():
                     array[...] = together.arena.values[0][f"{k}.{i}.{name}"]
             params.append(network.params.copy())
-        return cls([network for network, _ in found.values()], [params for _, params in found.values()], exact=True)
+        return cls([network for network, _ in found.values()], [params for _, params in found.values()], exact)
 
 
 def _copies(network: Network) -> list[Layer]:

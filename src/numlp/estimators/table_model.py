@@ -132,7 +132,7 @@ class TableModel(BaseEstimator):
         found.notes_ = table.get("notes", {})
         if not isinstance(found.notes_, dict):
             raise CheckpointError(f"{where}: notes must be an object, got {repr(found.notes_)[:60]}")
-        found.members_ = Members.from_network(network, found._new_loss(), where)
+        found.members_ = Members.from_network(network, found._new_loss(), where, exact=True)
         found.columns_ = Columns.from_config(table.get("columns"), where)
         found.scores_ = Scores.from_config(table.get("scores"), where)
         if found.columns_.width != network.n_in:
