@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ReadOnlyError, ShapeError, check_number, check_real
+from numlp.errors import ReadOnlyError, ShapeError, check_count, check_number, check_real
 
 Array = NDArray[Any]
 Check = Callable[[Any, str, Any], Any]  # (part, name, value) -> the value to keep
@@ -102,6 +102,11 @@ def number(*, optional: bool = False, **bounds: float) -> Any:
     return Attribute(check)
 
 
+def count(least: int = 1) -> Any:
+    """Declare a whole number that acts from its assignment on."""
+    return Attribute(lambda part, name, value: check_count(value, type(part).__name__, name, least=least))
+
+
 def result(hint: str) -> Any:
     """Declare an attribute that the part itself computes; `hint` says what to assign instead."""
     return Result(None, hint)
@@ -173,9 +178,10 @@ class Part:
         for name, value in list(vars(cls).items()):
             if not (name.startswith("_") or callable(value) or hasattr(value, "__get__")):
                 _declare(cls, name, Constant(value))
-        for name in list(inspect.signature(cls.__init__).parameters)[1:] if "__init__" in vars(cls) else ():
-            if not isinstance(getattr(cls, name, None), property):
-                _declare(cls, name, Attribute())
+        arguments = inspect.signature(cls.__init__).parameters.values() if "__init__" in vars(cls) else ()
+        for argument in [each for each in arguments if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)][1:]:
+            if not isinstance(getattr(cls, argument.name, None), property):
+                _declare(cls, argument.name, Attribute())
 
     @classmethod
     def is_of_numlp(cls) -> bool:

@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from numlp.attributes import Part, count, keep, number
 from numlp.config import description
-from numlp.errors import ArgumentError, check_count, check_number
+from numlp.errors import ArgumentError
 from numlp.optimizers import LBFGS
 from numlp.progress import terminal_width
 from numlp.run import Run
 
 
-class Callback:
+class Callback(Part):
     """What training tells its listeners: override any of the seven events.
 
     Each event is told the `Run`. Callbacks are called in the order given to `fit`; what one raises ends the training.
@@ -34,7 +35,7 @@ class Callback:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on, after `on_fit_begin`, from where `state` was taken."""
         for name in self.state_names or ():
-            setattr(self, name, state[name])
+            keep(self, name, state[name])
 
     def on_fit_begin(self, run: Run) -> None:
         """Before the first step; the place to check settings."""
@@ -100,11 +101,13 @@ class EarlyStopping(Callback):
     """
 
     state_names = ("_best", "_snapshot", "_best_epoch")
+    patience: int = count()
+    min_delta: float = number(low=0)
 
     def __init__(self, patience: int = 5, monitor: str = "validation_loss", min_delta: float = 0.0) -> None:
-        self.patience = check_count(patience, "EarlyStopping", "patience")
+        self.patience = patience
         self.monitor = monitor
-        self.min_delta = check_number(min_delta, "EarlyStopping", "min_delta", low=0)
+        self.min_delta = min_delta
         self._sign = sign_of(monitor)
 
     def on_fit_begin(self, run: Run) -> None:
@@ -160,8 +163,10 @@ class MaxNorm(Callback):
 
     state_names = ()
 
+    c: float = number(above=0)
+
     def __init__(self, c: float) -> None:
-        self.c = check_number(c, "MaxNorm", "c", above=0)
+        self.c = c
 
     def on_step(self, run: Run) -> None:
         """Equation (1)."""
@@ -199,8 +204,10 @@ class MovingAverage(Callback):
 
     state_names = ("_steps", "_raw", "_average")
 
+    decay: float = number(low=0, below=1)
+
     def __init__(self, decay: float = 0.999) -> None:
-        self.decay = check_number(decay, "MovingAverage", "decay", low=0, below=1)
+        self.decay = decay
 
     def on_fit_begin(self, run: Run) -> None:
         """Forget an earlier training."""
@@ -266,6 +273,11 @@ class ReduceOnPlateau(Callback):
     """
 
     state_names = ("_best", "_bad", "_cooling")
+    factor: float = number(above=0, below=1)
+    patience: int = count(least=0)
+    threshold: float = number(low=0)
+    cooldown: int = count(least=0)
+    min_rate: float = number(low=0)
 
     def __init__(
         self,
@@ -277,14 +289,13 @@ class ReduceOnPlateau(Callback):
         cooldown: int = 0,
         min_rate: float = 0.0,
     ) -> None:
-        where = "ReduceOnPlateau"
         self.monitor = monitor
-        self.factor = check_number(factor, where, "factor", above=0, below=1)
-        self.patience = check_count(patience, where, "patience", least=0)
-        self.threshold = check_number(threshold, where, "threshold", low=0)
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
         self.relative = relative
-        self.cooldown = check_count(cooldown, where, "cooldown", least=0)
-        self.min_rate = check_number(min_rate, where, "min_rate", low=0)
+        self.cooldown = cooldown
+        self.min_rate = min_rate
         self._sign = sign_of(monitor)
 
     def on_fit_begin(self, run: Run) -> None:

@@ -81,9 +81,8 @@ class Checkpointer(Callback):
         self.folder = check_path(folder, where, "folder")
         self.steps = None if steps is None else check_count(steps, where, "steps")
         self.minutes = None if minutes is None else check_number(minutes, where, "minutes", above=0)
+        epochs = 1 if steps is None and minutes is None and epochs is None else epochs
         self.epochs = None if epochs is None else check_count(epochs, where, "epochs")
-        if steps is None and minutes is None and epochs is None:
-            self.epochs = 1
         self.keep = check_count(keep, where, "keep")
         self.monitor = monitor
         try:

@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from numlp.errors import ArgumentError, check_count, check_number
+from numlp.errors import ArgumentError, ReadOnlyError, check_count, check_number
 
 
 def _cosine(start: float, end: float, share: float) -> float:
@@ -335,3 +335,16 @@ SCHEDULES: dict[str, type[Any]] = {
         Constant, Step, Exponential, Polynomial, Cosine, CosineRestarts, CosLog4, FlatCosine, WarmUp, OneCycle,
     )
 }  # fmt: skip
+
+
+def _refuse(schedule: Schedule, name: str, *value: Any) -> NoReturn:
+    """Raise ReadOnlyError, instead of what a frozen dataclass raises."""
+    where, now = type(schedule).__name__, getattr(schedule, name, None)
+    got = f"{value[0]!r:.60}" if value else "del"
+    raise ReadOnlyError(
+        f"{where}: {name} must stay {now!r:.60}, got {got}; build a new {where} and assign it to optimizer.learning_rate"
+    )
+
+
+for _kind in SCHEDULES.values():
+    _kind.__setattr__ = _kind.__delattr__ = _refuse  # type: ignore[assignment]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp import kernels
+from numlp.attributes import Part, number
 from numlp.errors import DTypeError, ShapeError, check_count, check_matrix, check_number
 
 Array = NDArray[Any]
@@ -15,7 +16,7 @@ _SPACING = math.sqrt(3)  # a cubic B-spline of knot spacing h is close to a Gaus
 _ENERGY = 151 / 315  # integral of the squared cubic B-spline of spacing 1
 
 
-class Augmentation:
+class Augmentation(Part):
     """Contract of what `fit` calls on the rows of each training batch, and on no others.
 
     Whatever is random is drawn from the `rng` of the call, and nothing is remembered from one call to the next: then the
@@ -79,6 +80,11 @@ class Distortion(Augmentation):
     ((5, 784), dtype('uint8'))
     """
 
+    rotation: float = number(low=0)
+    shear: float = number(low=0, below=90)
+    scale: float = number(low=0, below=1)
+    shift: float = number(low=0)
+
     def __init__(
         self,
         shape: tuple[int, int] = (28, 28),
@@ -92,10 +98,7 @@ class Distortion(Augmentation):
         if not isinstance(shape, tuple | list) or len(shape) != 2:
             raise DTypeError(f"Distortion: shape must be (height, width), got {shape!r}")
         self.shape = check_count(shape[0], "Distortion", "height"), check_count(shape[1], "Distortion", "width")
-        self.rotation = check_number(rotation, "Distortion", "rotation", low=0)
-        self.shear = check_number(shear, "Distortion", "shear", low=0, below=90)
-        self.scale = check_number(scale, "Distortion", "scale", low=0, below=1)
-        self.shift = check_number(shift, "Distortion", "shift", low=0)
+        self.rotation, self.shear, self.scale, self.shift = rotation, shear, scale, shift
         self.alpha = check_number(alpha, "Distortion", "alpha", low=0)
         self.sigma = check_number(sigma, "Distortion", "sigma", low=0.5)
         spacing = self.sigma * _SPACING if self.alpha else None

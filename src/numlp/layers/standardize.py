@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numlp.arena import Parameter, aligned_empty
 from numlp.attributes import setting
-from numlp.errors import ArgumentError, ShapeError, check_count, check_finite, check_matrix, check_within
+from numlp.errors import ArgumentError, DTypeError, ShapeError, check_count, check_finite, check_matrix, check_within
 from numlp.kernels import blocks
 from numlp.layers.dense import Layer
 
@@ -96,7 +96,10 @@ class Standardize(Layer):
 
     def _columns(self, values: ArrayLike, where: str, name: str) -> Array:
         """Return one finite number a column."""
-        array = np.array(values, np.float64)
+        try:
+            array = np.array(values, np.float64)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(f"{where}: {name} must hold one number a column, got {values!r:.60}") from error
         if array.shape != (self.n_in,):
             raise ShapeError(f"{where}: {name} must have shape ({self.n_in},), got {array.shape}")
         check_finite(array, where, name)
