@@ -50,8 +50,9 @@ class Layer(Part):
     4. A steady step allocates nothing of the size of a batch.
     5. Parameters are written in place only: what is assigned to `W` or `dW` is copied into the view, which the layer keeps
        as `_W` and `_dW`.
-    6. Several copies of a layer of one network may run `forward` at once, outside training: it writes only into what `reserve`
-       has allocated, or into new arrays. `predict` uses such copies, so what `forward` keeps is found after `Network.forward`.
+    6. Several copies of a layer of one network may run `forward` at once, outside training: it writes only into what
+       `reserve` has allocated, or into new arrays. `predict` uses such copies; what a pass keeps is found after
+       `Network.forward`.
 
     The shape and dtype of `x` are checked by the network, at the door. A subclass keeps each constructor argument
     as an attribute of the same name (config.py).
