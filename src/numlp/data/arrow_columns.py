@@ -190,9 +190,8 @@ def _pandas_column(series: Any) -> Any:
         levels = series.cat.categories
         dates = all(isinstance(level, date) for level in levels)
         return Coded(series.cat.codes.to_numpy(), texts_of(np.array([*map(days_of, levels)])) if dates else list(levels))
-    if (
-        isinstance(dtype, np.dtype) and dtype.kind == "O" and not set(map(type, series)) <= _PLAIN
-    ):  # which Arrow may take wrongly, or crash on
+    of_objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
+    if of_objects and not set(map(type, series)) <= _PLAIN:  # Arrow may take them wrongly, or crash
         return np.asarray(series, dtype=object)
     try:
         array = pa.array(series.to_numpy() if isinstance(dtype, np.dtype) else series, from_pandas=True)

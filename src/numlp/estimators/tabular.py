@@ -239,13 +239,8 @@ class TabularRegressor(RegressorMixin, TableModel):
         rows, weight = self._rows(table, y, sample_weights(sample_weight, len(y), where), where)
         columns = y[rows].reshape(len(rows), -1)
         self._flat = y.ndim == 1
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._center, std = columns.mean(axis=0), columns.std(axis=0)
+        self._center, std = columns.mean(axis=0), columns.std(axis=0)
         self._range = columns.min(axis=0), columns.max(axis=0)
-        if not np.isfinite(std).all():
-            raise ArgumentError(
-                f"{where}: y must hold numbers whose variance is finite, got some up to {np.abs(y).max():.3g}; divide them"
-            )
         self._unit = np.where(std > 0, std, 1.0)
         self._squares: list[Array] = []
         self._fit(table, rows, (columns - self._center) / self._unit, columns.shape[1], weight)
