@@ -149,7 +149,7 @@ class Doctor(Callback):
         """What is wrong, causes first; empty if nothing is."""
         if not self.losses:
             return []
-        found = [*self._data(), *rules.linear(self._linear), *self._steps()]
+        found = [*self._data(), *self._steps(), *rules.linear(self._linear)]
         equal = [*rules.equal_units((name, layer.W) for name, layer in self._dense[:-1])]
         if equal:
             found += equal
