@@ -48,10 +48,11 @@ def assert_near(row: Any, expected: Any, most: float = 0.07) -> None:
 
 
 CHANGES = {**pictures.REQUIRED, **pictures.FURTHER}
-LOSSY = {"28x28, ink fills it", "thick pen", "thin pen", "sheet on a table"}  # which are other figures
+LEFT_OUT = {"28x28, ink fills it", "thick pen", "thin pen", "sheet on a table"}  # other figures
+LEFT_OUT |= {"page of 3000 pixels", "small on a wide page"}  # which take seconds
 
 
-@pytest.mark.parametrize("name", sorted(set(CHANGES) - LOSSY))
+@pytest.mark.parametrize("name", sorted(set(CHANGES) - LEFT_OUT))
 @pytest.mark.filterwarnings("ignore:.*ink that touches the edge")
 def test_changed_picture_gives_nearly_the_row_of_the_plain_one(name: str, tmp_path: Path) -> None:
     figure = strokes()
@@ -72,7 +73,7 @@ def test_exif_orientation_is_applied(orientation: int, kind: str, tmp_path: Path
     assert "90x120 scaled" in read_picture(tmp_path / "picture")[1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     paper=st.integers(150, 255), pen=st.integers(0, 70), frame=st.integers(0, 10), shade=st.integers(0, 140),
     spread=st.sampled_from([0, 4, 10]), shadow=st.floats(0, 0.5), inverted=st.booleans(),
@@ -198,8 +199,8 @@ def test_first_of_several_pictures_is_read(tmp_path: Path, kind: str) -> None:
 
 
 def test_photo_of_a_phone_is_decoded_smaller(tmp_path: Path) -> None:
-    image = picture(page(drawn(strokes(), 300))).resize((6000, 4500))
-    assert_near(row_of(file_of(image, "JPEG"), tmp_path), row_of(file_of(image.resize((600, 450))), tmp_path), 0.02)
+    image = picture(page(drawn(strokes(), 300))).resize((4400, 3300))
+    assert_near(row_of(file_of(image, "JPEG"), tmp_path), row_of(file_of(image.resize((440, 330))), tmp_path), 0.02)
 
 
 def large(kind: str, **options: Any) -> bytes:
@@ -269,7 +270,7 @@ def test_hostile_picture_is_refused_before_it_is_decoded(tmp_path: Path, name: s
 def test_picture_that_is_cut_off_is_an_error_or_a_picture(tmp_path: Path, kind: str) -> None:
     data = file_of(picture(page(drawn(strokes(), 60))), kind)
     refused = 0
-    for length in range(20, len(data), max(1, len(data) // 25)):
+    for length in range(20, len(data), max(1, len(data) // 12)):
         try:
             row_of(data[:length], tmp_path)
         except FormatError as error:
@@ -277,7 +278,7 @@ def test_picture_that_is_cut_off_is_an_error_or_a_picture(tmp_path: Path, kind: 
             assert "got" in str(error)
         except UserWarning:
             pass
-    assert refused > 10
+    assert refused > 4
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
