@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import numlp as nl
 from numlp.cli import app
 from numlp.cli.options import option_of
+from numlp.cli.train import FOR_TABLES
 
 
 def said(*arguments: str) -> tuple[int, str, str]:
@@ -63,11 +64,12 @@ def test_wrong_line_gets_one_message_in_one_voice(line: str) -> None:
 
 
 def number_options() -> list[tuple[str, str]]:
-    """Return (command, option) of every option that is a number, found in the commands themselves."""
+    """Return (command, option) of every option of training that is a number, found in the commands themselves."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
     return [
         (name, option_of(parameter))
         for name, command in commands.items()
+        if name in ("train", "search")
         for parameter, kind in get_type_hints(inspect.unwrap(command.callback)).items()
         if re.search(r"\b(int|float)\b", str(kind))
     ]
@@ -82,7 +84,7 @@ def test_number_option_names_itself_before_anything_is_loaded(
         raise AssertionError("the data set was loaded")
 
     monkeypatch.setattr("numlp.cli.train.load", load)
-    table = option == "--test-fraction"
+    table = option in map(option_of, FOR_TABLES)
     if table:
         Path("t.csv").write_text("a,b\n1,2\n2,3\n")
     arguments = [command, "t.csv" if table else "digits", option, value, *(["--target", "b"] if table else [])]

@@ -1,6 +1,7 @@
 """Options that are numbers, widths or names, checked under the names that the user typed."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from numlp.activations import ACTIVATIONS
@@ -21,7 +22,7 @@ _CHECKS: dict[str, Callable[[Any, str, str], Any]] = {
     "learning_rate": lambda value, where, name: check_number(value, where, name, above=0),
     "dropout": _share,
     **dict.fromkeys(("epochs", "patience", "threads", "checkpoint_every"), check_count),
-    "seed": lambda value, where, name: check_count(value, where, name, least=0),
+    **dict.fromkeys(("seed", "skip_rows"), partial(check_count, least=0)),
     "dtype": lambda value, where, name: check_choice(value, ("float32", "float64"), where, name),
 }
 
