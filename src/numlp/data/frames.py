@@ -162,15 +162,15 @@ def read_csv_frame(
     dialect = _table_dialect(path, where, csv)
     kept = {i: name for i, name in enumerate(dialect.names) if name is not None and name not in drop}
     try:
-        table = pa.table(_cells(path, where, dialect, list(kept)), names=list(kept.values()))
-        if not table.num_rows:
+        columns = dict(zip(kept.values(), _cells(path, where, dialect, list(kept)), strict=True))
+        if not any(map(len, columns.values())):
             raise _no_rows(where)
 
         def again(name: str) -> Any:
             return _cells(path, where, dialect, [dialect.names.index(name)])[0]
 
         source = Source(where, dialect.delimiter, dialect.names, lambda: csv_lines(path, where, dialect), again)
-        return read_columns(table, source, texts or Texts())
+        return read_columns(columns, source, texts or Texts())
     except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise

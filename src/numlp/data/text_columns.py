@@ -51,24 +51,25 @@ def report_of(table: Any) -> Report:
     return Report(**about | {"marks": Marks(**about["marks"])}) if about else Report()
 
 
-def read_columns(table: Any, source: Source, wanted: Texts) -> Any:
-    """Return a table of text with numbers and dates in the columns that hold them; `report_of` says how they were read.
+def read_columns(columns: dict[str, Any], source: Source, wanted: Texts) -> Any:
+    """Return a table with numbers and dates in the columns that hold them; `report_of` says how they were read.
+
+    `columns` are texts, and used up: the text of a column goes when its numbers are there.
 
     Errors  FormatError naming line and column of a cell that is not what the others are, or may be two numbers.
     """
     import pyarrow as pa
 
     reader, plain = _Reader(source, wanted), {}
-    for i, name in enumerate(table.column_names):  # one by one: the text of a column goes when its numbers are there
-        values = reader.read(name, table.column(i))
+    for name in columns:
+        columns[name] = values = reader.read(name, columns[name])
         if pa.types.is_floating(values.type):
             plain[name] = values
-        table = table.set_column(i, name, values)
     reader.report.marks, styles = find_marks(reader.numbers, plain, reader.again, source, wanted.marks, wanted.trained)
     for name, style in styles.items():
-        table = table.set_column(table.column_names.index(name), name, reader.values(name, style))
+        columns[name] = reader.values(name, style)
     about = vars(reader.report) | {"marks": asdict(reader.report.marks)}
-    return table.replace_schema_metadata({_REPORT: json.dumps(about)})
+    return pa.table(columns).replace_schema_metadata({_REPORT: json.dumps(about)})
 
 
 class _Different(NamedTuple):
