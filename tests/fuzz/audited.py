@@ -11,6 +11,7 @@ import pickle
 import random
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ def main() -> None:
             watched.add(f"{event} {arguments!r}"[:200])
 
     sys.addaudithook(hook)
+    warnings.simplefilter("ignore")  # to show one, Python opens the file of its line
     hostile(folder)
     found = sorted(watched)
     watched.clear()
