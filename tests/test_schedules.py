@@ -1,4 +1,3 @@
-import dataclasses
 import math
 import re
 from itertools import pairwise
@@ -8,7 +7,7 @@ import pytest
 
 import numlp as nl
 from cases import SCHEDULE_VARIANTS
-from numlp.errors import ArgumentError, DTypeError
+from numlp.errors import ArgumentError, DTypeError, ReadOnlyError
 
 each_schedule = pytest.mark.parametrize("variant", SCHEDULE_VARIANTS, ids=str)
 
@@ -36,8 +35,9 @@ def test_schedule_cannot_be_changed_and_equals_its_twin(variant):
     schedule = variant.build()
     assert schedule == variant.build()
     assert hash(schedule) == hash(variant.build())
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(schedule, next(iter(variant.options)), 1)
+    name = next(iter(variant.options))
+    with pytest.raises(ReadOnlyError, match=f"{variant.kind.__name__}: {name} must stay"):
+        setattr(schedule, name, 1)
 
 
 def test_constant_is_constant():

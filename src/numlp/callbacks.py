@@ -101,6 +101,7 @@ class EarlyStopping(Callback):
     """
 
     state_names = ("_best", "_snapshot", "_best_epoch")
+    _best_epoch = 0
     patience: int = count()
     min_delta: float = number(low=0)
 
