@@ -49,7 +49,7 @@ def test_tables_with_numbers_beyond_float32_give_finite_answers(kind: Any) -> No
 
 
 def test_targets_of_tables_whose_squares_overflow_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="y must hold numbers whose variance is finite"):
+    with pytest.raises(ArgumentError, match=r"y must hold numbers up to 1e\+150, got 5e\+2\d\d"):
         TabularRegressor("fast", epochs=2).fit(X, np.where(np.arange(60) == 7, -5e200, 0))
 
 

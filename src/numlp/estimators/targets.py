@@ -15,6 +15,8 @@ from numlp.tensors import parse_json
 
 Array = NDArray[Any]
 
+_LARGEST = 1e150  # target: its square is a number
+
 _CLASSES = "text, whole numbers or truth values"
 
 
@@ -79,7 +81,9 @@ def numbers_of(y: Any, n: int | None, where: str) -> Array:
         index, cell = next((index, cell) for index, cell in np.ndenumerate(y.astype(object)) if not _is_number(cell))
         at = ", ".join(map(str, index))
         raise DTypeError(f"{where}: y must hold numbers, got {printable(repr(cell), 60)} at y[{at}]") from None
-    check_finite(found, where, "y")
+    largest = max(map(abs, check_finite(found, where, "y")))
+    if largest > _LARGEST:
+        raise ArgumentError(f"{where}: y must hold numbers up to {_LARGEST:g}, got {largest:g}; divide y by a power of ten")
     return found
 
 
