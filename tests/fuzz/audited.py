@@ -60,6 +60,7 @@ def hostile(folder: Path) -> None:
     ]  # fmt: skip
     rng = random.Random(7)
     mutants = [kind.mutate(rng, seeds) for kind in KINDS.values() for seeds in [kind.seeds()] for _ in range(300)]
+    warnings.simplefilter("ignore")  # Python opens the source of what warns
     watched.clear()  # the mutators may do as they like
     for data in [*others, *mutants]:
         path.write_bytes(data)

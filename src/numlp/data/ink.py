@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.data.paper import noise_of, paper_beside_edges, smooth_paper
+from numlp.data.paper import noise_of, paper_beside_edges, share_of, smooth_paper
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -76,8 +76,9 @@ def find_ink(grey: Floats, is_dark: bool | None = None) -> Ink | None:
     noise = min(uneven, noise_of(grey))
     is_dark = _is_dark(rest, noise) if is_dark is None else is_dark
     if uneven > 2 * noise + 3:
-        paper = paper_beside_edges(grey, is_dark)
-        rest = grey - paper
+        other = paper_beside_edges(grey, is_dark)
+        if share_of(grey - other, noise) > 1.3 * share_of(rest, noise):
+            paper, rest = other, grey - other
     ink = np.maximum(-rest if is_dark else rest, 0)
     if is_dark:  # a shadow takes as much from the contrast as from the paper
         ink *= np.median(paper) / np.maximum(paper, 0.2 * np.median(paper) + 1)

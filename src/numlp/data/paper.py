@@ -69,6 +69,11 @@ def noise_of(grey: Floats) -> float:
     return 1.4826 / 2**0.5 * float(np.median(np.abs(np.diff(grey, axis=1))))
 
 
+def share_of(rest: Floats, noise: float) -> float:
+    """Return the share of the page that is paper, from its differences to the paper."""
+    return float((np.abs(rest) < _BIN + 3 * noise).mean())
+
+
 def paper_beside_edges(grey: Floats, is_dark: bool) -> Floats:
     """Return the brightness of the paper where its light has edges: a closing, or an opening where ink is light.
 
