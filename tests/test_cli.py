@@ -81,13 +81,14 @@ def test_model_of_digits_replaces_one_of_digits_and_says_so(tmp_path: Path) -> N
         assert f"; it replaced a model of digits with test accuracy {accuracy:.4g}" in said
         accuracy = nl.load(standing).metrics["test"]["accuracy"]
     network = nl.load(standing)
-    network.extra["data"] = "kmnist"
-    nl.save(network, standing)
-    before = standing.read_bytes()
-    for command in (("train", "digits"), ("search", "digits", "--hidden", 4)):
-        error = fails(2, *command, *quick, cwd=tmp_path)
-        assert error.endswith("model must be of digits to be replaced, got one of kmnist; give --out, or --force")
-    assert standing.read_bytes() == before
+    for extra, name in (({}, "data without a name"), ({"data": "kmnist"}, "kmnist")):
+        network.extra = extra
+        nl.save(network, standing)
+        before = standing.read_bytes()
+        for command in (("train", "digits"), ("search", "digits", "--hidden", 4), ("train", "digits", "--out", standing)):
+            error = fails(2, *command, *quick, cwd=tmp_path)
+            assert error.endswith(f"must be of digits to be replaced, got one of {name}; give another --out, or --force")
+        assert standing.read_bytes() == before
     assert "it replaced a model of kmnist" in succeeds("train", "digits", *quick, "--force", cwd=tmp_path)
 
 

@@ -502,11 +502,14 @@ def test_model_is_named_after_the_file_and_replaced_only_by_one_of_the_same_data
     assert "; it replaced a model of sales.2023.csv with test R2 " in said
     parquet.write_table(pa.table(columns), here / "sales.2023.parquet")
     model = (here / "sales.2023.safetensors").read_bytes()
-    error = fails("train", "sales.2023.parquet", *flags)
-    assert error.endswith("must be of sales.2023.parquet to be replaced, got one of sales.2023.csv; give --out, or --force")
+    for out in ((), ("--out", "sales.2023.safetensors")):
+        error = fails("train", "sales.2023.parquet", *flags, *out)
+        expected = "must be of sales.2023.parquet to be replaced, got one of sales.2023.csv; give another --out, or --force"
+        assert error.endswith(expected)
     assert (here / "sales.2023.safetensors").read_bytes() == model
     assert "it replaced a model of sales.2023.csv" in succeeds("train", "sales.2023.parquet", *flags, "--force")
-    assert "it replaced a model of" in succeeds("train", "sales.2024.csv", *flags, "--out", "sales.2023.safetensors")
+    again = succeeds("train", "sales.2024.csv", *flags, "--out", "sales.2024.safetensors")
+    assert "it replaced a model of sales.2024.csv" in again
     error = fails("train", "sales.2024.csv", *flags, "--out", "v1.CSV")
     assert error.endswith("file must be a model to be replaced by one, got another file; give another --out, or --force")
 

@@ -157,10 +157,10 @@ def writable(path: Path, source: str | None = None) -> Path:
     return path
 
 
-def check_replaced(path: Path, data: str, out: Path | None, force: bool) -> str:
+def check_replaced(path: Path, data: str, force: bool) -> str:
     """Return in words what model a new one of some data will replace, or nothing.
 
-    Errors  ArgumentError, unless `force` is given, if the file is no model, or one of other data where no `out` names it.
+    Errors  ArgumentError, unless `force` is given, if the file is no model, or one of other data or of data without a name.
     """
     if not path.exists():
         return ""
@@ -173,9 +173,11 @@ def check_replaced(path: Path, data: str, out: Path | None, force: bool) -> str:
             ) from error
         return "; it replaced a file that was no model"
     notes = network.extra.get("table", {}).get("notes", {})
-    own = printable(str((notes or network.extra).get("data", "data without a name")), 60)
-    if own != data and out is None and not force:
-        raise ArgumentError(f"{path}: model must be of {data} to be replaced, got one of {own}; give --out, or --force")
+    name = (notes or network.extra).get("data")
+    own = "data without a name" if name is None else printable(str(name), 60)
+    if name != data and not force:
+        expected = f"{path}: model must be of {printable(data, 60)} to be replaced, got one of {own}"
+        raise ArgumentError(f"{expected}; give another --out, or --force")
     test = {**network.metrics, **notes}.get("test") or {}
     figure = next((f" with test {word} {test[key]:.4g}" for key, word in _FIGURES.items() if key in test), "")
     return f"; it replaced a model of {own}{figure}"

@@ -84,8 +84,8 @@ def train_table(
     if wishes.task is not None:
         check_choice(wishes.task, TASKS, "train", "--task")
     check_number(wishes.test_fraction, "train", "--test-fraction", low=0, below=1)
-    file, data = writable(out or Path(name_of(path) + ".safetensors"), path), Path(path).name
-    replaced, out = check_replaced(file, data, out, force), file
+    out, data = writable(out or Path(name_of(path) + ".safetensors"), path), Path(path).name
+    replaced = check_replaced(out, data, force)
     frame, found = _read_training(path, wishes, say)
     target, report = str(wishes.target), report_of(frame)
     for word in report.unused:

@@ -254,7 +254,7 @@ def _begin(
     started = time.perf_counter()
     recipe = changed(RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset], fields)
     path = writable(out or Path(f"{dataset}.safetensors"))
-    replaced = check_replaced(path, dataset, out, force)
+    replaced = check_replaced(path, dataset, force)
     data = load(dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
