@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DIALECTS = st.fixed_dictionaries(
         "sep_line": st.booleans(),
         "trailing": st.sampled_from(["", "", "rows", "all", "two"]),
         "notes": st.sampled_from([0, 0, 1, 2]),
+        "padded": st.booleans(),
     }
 )
 
@@ -59,7 +61,9 @@ def write(path: Path, names: list[str] | None, rows: list[list[str]], how: dict[
         writer.writerow(names + [""] * (0 if how["trailing"] == "rows" else more))
     quoted = quoting == csv.QUOTE_NONNUMERIC
     writer.writerows([float(cell) if quoted and is_number(cell) else cell for cell in row] + [""] * more for row in rows)
-    notes = "".join(f"made by hand {n}{end}" for n in range(how["notes"] if names else 0))
+    pad = mark * (len(names or ()) - 1) if how["padded"] else ""  # as spreadsheets do it
+    lines = [f"made by hand {n}" for n in range(how["notes"])] + ([""] if how["padded"] else [])
+    notes = "".join(f"{line}{pad}{end}" for line in lines if names)
     sep = f"sep={mark}{end}" if how["sep_line"] else ""
     path.write_bytes((sep + notes + text.getvalue()).encode(how["encoding"]))
     return {"encoding": "cp1252"} if how["encoding"] == "cp1252" else {}
@@ -127,6 +131,15 @@ FOUND: dict[str, tuple[str | bytes, str, list[str], list[Any]]] = {
     "sep line": ("sep=;\r\na;b\r\n1;2\r\n", "separated by ';'", ["a", "b"], [1.0]),
     "report above": ("Sales of May\n\na;b\n1;x\n2;y\n", "separated by ';', 1 line before the column names left out", ["a", "b"], [1.0, 2.0]),
     "comment above": ("# made by hand\na,b,c\n1,x,y\n2,y,z\n", "1 line before the column names left out", ["a", "b", "c"], [1.0, 2.0]),
+    "comment of several cells": ("# made, by me\na,b,c\n1,2,3\n4,5,6\n", "1 line before the column names left out", ["a", "b", "c"], [1.0, 4.0]),
+    "spreadsheet with a title": ("Sales of May,,\n,,\na,b,c\nx,y,z\ny,x,z\n", "2 lines before the column names left out", ["a", "b", "c"], ["x", "y"]),
+    "spreadsheet with facts above": ("Sensor,A1,\nPlace,Roof,\n,,\na,b,c\nx,y,z\ny,x,z\n", "3 lines before the column names left out", ["a", "b", "c"], ["x", "y"]),
+    "names, then a row of gaps": ("a,b,\n,,\nx,y,\ny,x,\n", "1 empty column without a name left out", ["a", "b"], [None, "x", "y"]),
+    "empty cells above": (",\n,\na,b\n1,x\n2,y\n", "2 lines before the column names left out", ["a", "b"], [1.0, 2.0]),
+    "row of gaps first, words": (",,\nx,y,z\ny,x,z\nx,y,z\n", "no line of column names: they are 1, 2, ...", ["1", "2", "3"], [None, "x", "y", "x"]),
+    "row of gaps first, numbers": (",\n1,2\n3,4\n", "no line of column names: they are 1, 2, ...", ["1", "2"], [None, 1.0, 3.0]),
+    "blanks before quotes": ('a, "b, m2"\n1, "x, y"\n2, "y, x"\n', "with blanks before quotes", ["a", "b, m2"], [1.0, 2.0]),
+    "one column of times": ("a\n2024-01-01 10:00\n2024-01-02 10:00\n", "", ["a"], [datetime(2024, 1, 1, 10), datetime(2024, 1, 2, 10)]),
     "unnamed at the end": ("a;b;;\n1;2;;\n3;4;;\n", "separated by ';', 2 empty columns without a name left out", ["a", "b"], [1.0, 3.0]),
     "comma more in names": ("a,b,\n1,2\n3,4\n", "", ["a", "b"], [1.0, 3.0]),
     "comma more in rows": ("a,b\n1,2,\n3,4,\n", "1 empty column without a name left out", ["a", "b"], [1.0, 3.0]),
@@ -155,7 +168,8 @@ ASKED = {
     "city and two years": ("city,2019,2020\nParis,5,1\nRome,6,1\n", {}, "use --header or --no-header"),
     "two delimiters": ("a;b,c\nx;y,z\n", {}, "file must have one delimiter, got ',' and ';', which both separate each row into as many cells; use --delimiter"),
     "report above numbers": ("Sales of May\n1,2\n3,4\n", {}, "line 1: row must have 2 columns, got 1; use --skip-rows 1, if the rows begin below"),
-    "comment of several cells": ("# made, by me\na,b,c\n1,2,3\n4,5,6\n", {}, "line 2: row must have 2 columns, got 3; use --skip-rows, if the table begins further down"),
+    "facts above": ("Sensor,A1\nPlace,Roof\na,b,c\n1,2,3\n4,5,6\n", {}, "line 3: row must have 2 columns, got 3; use --skip-rows, if the table begins further down"),
+    "one column of decimal commas": ("a\n0,5\n1,5\n", {}, "or --delimiter tab for a single column"),
     "unnamed cell further down": ("a,b,\n" + "1,2,\n" * 50_000 + "1,2,3\n", {}, "line 50002 column 3: cell must be empty in a column without a name, got '3'; give the column a name"),
     "UTF-16 without mark": ("a,b\n1,2\n".encode("utf-16-le"), {}, "use --encoding utf-16-le, or utf-16-be, if it is text"),
     "other encoding": ("a,b\nx,é\n".encode("cp1252"), {}, "line 2: file must be CSV text in UTF-8, got the byte 0xe9, invalid continuation byte, after 'x,'; use --encoding cp1252 for a file of Windows"),

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple, TypedDict
 
 from numlp.data.csv_header import LETTER, is_header, is_value, names_of_cells, numbers_as_names, row_width
-from numlp.data.csv_lines import MAX_ROW, Dialect, find_encoding, open_text, skip_lines, strip_end
+from numlp.data.csv_lines import MAX_ROW, MOST_ABOVE, Dialect, find_encoding, open_text, skip_lines, strip_end
 from numlp.errors import ArgumentError, FormatError, check_count, printable
 
 _SAMPLE = 1 << 17  # characters that are looked at
@@ -41,9 +41,7 @@ class CsvOptions(TypedDict, total=False):
 class _Reading(NamedTuple):
     """The rows of the beginning, read in one way, with the number of the line that each ends at."""
 
-    delimiter: str
-    quote: str
-    escape: str
+    dialect: Dialect
     rows: list[tuple[int, list[str]]]
 
 
@@ -65,16 +63,18 @@ def find_dialect(path: str | os.PathLike[str], options: CsvOptions | None = None
         return Dialect(delimiter or ",", '"' if quote is None else quote, encoding=encoding, skip=skip, notes=skip - sep)
     notes = _notes(best.rows) if options.get("skip_rows") is None else 0
     before = skip + (best.rows[notes - 1][0] if notes else 0)
-    dialect = Dialect(best.delimiter, best.quote, best.escape, encoding, skip=before, notes=before - sep)
+    dialect = best.dialect._replace(encoding=encoding, skip=before, notes=before - sep)
     rows = [cells for _, cells in best.rows[notes:]]
     header = options.get("header")
     if header is None and (header := is_header(rows[0], rows[1:])) is None:
+        advice = "use --header or --no-header, or --skip-rows if the table begins further down"
         raise FormatError(
             f"{where} line {dialect.skip + 1}: it must be clear whether this line holds the column names or a row, got "
-            f"{printable(', '.join(rows[0]), 60)}; use --header or --no-header"
+            f"{printable(', '.join(rows[0]), 60)}; {advice}"
         )
     if not header and any(cells[0][:1] != "#" for _, cells in best.rows[:notes]):
         advice = f"use --skip-rows {dialect.skip}, if the rows begin below"
+        advice += ", or --delimiter tab for a single column" if len(rows[0]) == 2 else ""
         raise FormatError(f"{where} line {skip + 1}: row must have {len(rows[0])} columns, got 1; {advice}")
     if not header:
         return dialect._replace(header=False, names=numbers_as_names(rows))
@@ -90,6 +90,7 @@ def describe_dialect(dialect: Dialect) -> str:
         f"separated by {delimiter}": dialect.delimiter != ",",
         f"quoted by {dialect.quote!r}" if dialect.quote else "without quotes": dialect.quote != '"',
         "with \\ before a quote in quotes": dialect.escape,
+        "with blanks before quotes": dialect.blanks,
         dialect.encoding.upper(): dialect.encoding != "utf-8-sig",
         f"{n} line{'s' * (n > 1)} before the column names left out": n and dialect.header,
         f"{n} line{'s' * (n > 1)} before the first row left out": n and not dialect.header,
@@ -136,15 +137,26 @@ def _readings(text: str, whole: bool, delimiter: str | None, quote: str | None) 
         if mark not in text and delimiter is None and mark != ",":
             continue
         for character in _quotes(text, mark) if quote is None else (quote,):
-            escaped = character and re.search(rf"(?<!\\)(\\\\)*\\{re.escape(character)}", text)
-            for escape in ("\\", "") if escaped else ("",):
-                rows = _rows(text, whole, Dialect(mark, character, escape))
+            for dialect in _variants(text, Dialect(mark, character)):
+                rows = _rows(text, whole, dialect)
                 if rows == [] and text and character == '"':  # the first row is longer than what is looked at
                     return []
                 if rows is not None:
-                    found.append(_Reading(mark, character, escape, rows))
-        if quote is None and not any(reading.delimiter == mark for reading in found) and not _has_quoted(text, mark):
-            found.append(_Reading(mark, "", "", _rows(text, whole, Dialect(mark, "")) or []))
+                    found.append(_Reading(dialect, rows))
+        if quote is None and not any(reading.dialect.delimiter == mark for reading in found) and not _has_quoted(text, mark):
+            found.append(_Reading(Dialect(mark, ""), _rows(text, whole, Dialect(mark, "")) or []))
+    return found
+
+
+def _variants(text: str, dialect: Dialect) -> list[Dialect]:
+    """Return a dialect with and without backslashes before quotes in cells, and blanks before a cell in quotes."""
+    found = [dialect]
+    if dialect.quote:
+        quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
+        if re.search(rf"(?<!\\)(\\\\)*\\{quote}", text):
+            found.insert(0, dialect._replace(escape="\\"))
+        if dialect.delimiter != " " and re.search(f"{delimiter} +{quote}", text):
+            found += [variant._replace(blanks=True) for variant in found]
     return found
 
 
@@ -179,11 +191,11 @@ def _best(readings: list[_Reading], where: str) -> _Reading | None:
     scored = sorted(((_score(reading), -i) for i, reading in enumerate(readings) if reading.rows), reverse=True)
     if not scored:
         return None
-    best = readings[-scored[0][1]]
+    highest, best = scored[0][0], readings[-scored[0][1]]
     for score, i in scored[1:]:
-        mark = readings[-i].delimiter
-        if mark != best.delimiter and score[0] and score[:6] == scored[0][0][:6] and score[6] > scored[0][0][6] - _CLEARLY:
-            marks = f"{best.delimiter!r} and {mark!r}, which both separate each row into as many cells"
+        mark, own = readings[-i].dialect.delimiter, best.dialect.delimiter
+        if mark != own and score[0] and score[:6] == highest[:6] and score[6] > highest[6] - _CLEARLY:
+            marks = f"{own!r} and {mark!r}, which both separate each row into as many cells"
             raise FormatError(f"{where}: file must have one delimiter, got {marks}; use --delimiter")
     return best
 
@@ -199,17 +211,31 @@ def _score(reading: _Reading) -> tuple[float, ...]:
     names, shifted = names_of_cells(rows[0], below) if rows else ((), False)
     fits = len(names) == width and not shifted
     likely = width > 1 and same >= 0.5
-    if reading.delimiter == " ":  # else text: numbers, or names in quotes as R writes them
+    blank = reading.dialect.delimiter == " "
+    if blank:  # else text: numbers, or names in quotes as R writes them; a line of one word may be the name of one column
         likely = likely and same == 1 and values >= 0.5 and (fits or rows[0][0][:1] == '"')
+        likely = likely and (not notes or reading.rows[0][1][0][:1] == "#" or is_header(rows[0], below) is True)
     inside = sum(cell.count('"') + cell.count("'") for row in rows[:_MOST_ROWS] for cell in row)
-    return likely, reading.delimiter != " ", -notes, fits, same, -inside, values, width
+    return likely, not blank, -notes, fits, same, -inside, values, width
 
 
 def _notes(rows: list[tuple[int, list[str]]]) -> int:
-    """Return how many rows at the beginning are lines of text or comments, and no row of the table."""
-    width = row_width([cells for _, cells in rows])
-    for count, (_, cells) in enumerate(rows):
-        alone = not any(cells[1:]) and (LETTER.search(cells[0]) or cells[0].startswith("#"))
-        if width < 2 or not alone:
-            return count
-    return 0
+    """Return how many rows at the beginning are lines of text, comments or empty cells, and no row of the table."""
+    lines = [cells for _, cells in rows]
+    width = row_width(lines)
+    if width < 2:
+        return 0
+    empty = max((k for k, cells in enumerate(lines[:MOST_ABOVE]) if not any(cells)), default=-1)
+    below = lines[empty + 1 :]
+    if below and below[0][-1] and not any(cells[-1] for cells in lines[:empty]) and is_header(below[0], below[1:]):
+        return empty + 1  # a spreadsheet with lines above the table, which fill less than its columns
+    count = next((k for k, cells in enumerate(lines) if not _is_note(cells, width)), 0)
+    while count and not any(lines[count - 1]) and not is_header(lines[count], lines[count + 1 :]):
+        count -= 1  # a row of gaps
+    return count
+
+
+def _is_note(cells: list[str], width: int) -> bool:
+    if any(cells[1:]):
+        return cells[0][:1] == "#" and len(cells) != width
+    return not cells[0] or cells[0][:1] == "#" or LETTER.search(cells[0]) is not None

@@ -21,6 +21,8 @@ def is_header(first: list[str], rows: list[list[str]]) -> bool | None:
     In a column of values a word is a name and a value is none; a gap says nothing. In a column of words, a word that comes
     again is no name. Numbers that count, such as 0, 1, 2 or 2019, 2020, may be names beside words.
     """
+    if not any(first):
+        return False
     rows = [cells for cells in rows if len(cells) == len(first)][:_MOST_ROWS]
     names = values = gaps = again = new = 0
     columns = list(zip(*rows, strict=True)) or [()] * len(first)

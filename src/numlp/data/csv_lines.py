@@ -14,6 +14,7 @@ from numlp.errors import ArgumentError, FormatError, printable
 from numlp.files import os_errors
 
 MAX_ROW = 1 << 20  # characters: a row is held as text, at up to 60 bytes a cell
+MOST_ABOVE = 20  # lines that may stand above a table
 _MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -39,6 +40,8 @@ class Dialect(NamedTuple):
         Number of lines before the names.
     row_names : bool
         Whether the line of names is one short, as R writes it: the first column has no name.
+    blanks : bool
+        Whether blanks between a delimiter and the cell behind it are left out, as they stand before quotes.
     """
 
     delimiter: str = ","
@@ -50,6 +53,7 @@ class Dialect(NamedTuple):
     skip: int = 0
     notes: int = 0
     row_names: bool = False
+    blanks: bool = False
 
     def columns(self) -> list[str]:
         """Return the names of the columns that are read."""
@@ -60,7 +64,7 @@ class Dialect(NamedTuple):
         return csv.reader(
             lines, strict=True, delimiter=self.delimiter, quotechar=self.quote or None,
             quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
-            escapechar=self.escape or None, skipinitialspace=self.delimiter == " ",
+            escapechar=self.escape or None, skipinitialspace=self.blanks or self.delimiter == " ",
         )  # fmt: skip
 
 
@@ -146,8 +150,13 @@ def check_empty(cell: str | None, where: str, line: int, place: int) -> None:
 
 def wrong_width(where: str, line: int, cells: list[str], width: int, dialect: Dialect) -> FormatError:
     """Return what to raise for a row that has not as many cells as the names, or as the other rows."""
-    advice = "; use --skip-rows, if the table begins further down" if line <= dialect.skip + 1 else ""
-    return FormatError(f"{where} line {line}: row must have {width:,} columns, got {len(cells):,}{advice}")
+    if line <= dialect.skip + 1 or (len(cells) > width and line <= dialect.skip + MOST_ABOVE):
+        advice = "use --skip-rows, if the table begins further down"
+    elif len(cells) > width:
+        advice = f"put a cell that holds {dialect.delimiter!r} in quotes"
+    else:
+        advice = "complete the row, or delete it"
+    return FormatError(f"{where} line {line}: row must have {width:,} columns, got {len(cells):,}; {advice}")
 
 
 def row_too_long(where: str, line: int) -> FormatError:

@@ -257,7 +257,7 @@ def _cells(path: str | os.PathLike[str], where: str, dialect: Dialect, kept: lis
     places = kept + [i for i, name in enumerate(dialect.names) if name is None]
     names = list(map(str, range(len(dialect.names))))
     source: Any = where
-    if dialect.delimiter == " ":  # any number of blanks, which Arrow cannot separate by
+    if dialect.delimiter == " " or dialect.blanks:  # any number of blanks, which Arrow cannot leave out
         text = io.StringIO()
         writer(text).writerows(cells for _, cells in csv_lines(path, where, dialect))
         source, dialect = io.BytesIO(text.getvalue().encode()), Dialect(names=dialect.names)
