@@ -407,6 +407,24 @@ def columns_of(**columns: list[Any]) -> dict[str, list[Any]]:
     return {name: (cells * 60)[:60] for name, cells in columns.items()} | {"y": [0.5, 2.5, 1.25] * 20}
 
 
+def test_numbers_beside_few_words_are_named_with_the_option_for_gaps(here: Path) -> None:
+    numbers = [f"{n}.5" for n in range(45)]
+    columns = columns_of(a=[*numbers, *["soon"] * 15], b=[*numbers, *["#DIV/0!", "?", "#REF!"] * 5], c=["1", "2", "3+"])
+    columns["d"] = [f"2024-01-{n % 28 + 1:02}" if n % 3 else "late" for n in range(60)]
+    out = succeeds("train", write(here / "u.csv", columns), "--target", "y", *QUICK)
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert lines["a"].endswith("  numbers or dates beside 'soon': --missing soon, if that is a gap")
+    assert "--missing '#DIV/0!' --missing '?' --missing '#REF!', if that" in lines["b"]
+    assert lines["c"].endswith("0") and lines["d"].endswith(
+        "  numbers or dates beside 'late': --missing late, if that is a gap"
+    )
+    error = fails("train", "u.csv", "--target", "a", *QUICK)
+    assert error.endswith("46 different values in 60 rows; numbers or dates beside 'soon': --missing soon, if that is a gap")
+    assert "regression of 'a': the target is numbers" in succeeds(
+        "train", "u.csv", "--target", "a", "--missing", "soon", *QUICK
+    )
+
+
 def test_readings_and_words_for_a_gap_are_listed_and_kept_with_the_model(here: Path) -> None:
     columns = columns_of(pay=["$1,850.00", "$222", "NA", "?"], share=["12%", "7%", "NA"], when=["31/12/2024", "1/2/2025"])
     columns["weight"] = [f"{n % 20}.5 kg" for n in range(60)]

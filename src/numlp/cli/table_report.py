@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.data.cells import Labels, Table, cells, is_there, kind_of
+from numlp.data.number_texts import look_like_numbers
 from numlp.data.text_columns import Report
 from numlp.errors import printable, typed
 
@@ -16,6 +17,7 @@ Array = NDArray[Any]
 FEW = 10  # so many different whole numbers are classes
 _SHOWN = 40  # columns in the list
 _WORDS = 5  # words for a gap shown of a column
+_FEW_WORDS = 3  # that may be gaps
 _NEARLY = 0.9  # of the texts of a column
 # such as 31/12/2024, 31.12.24, 2024/12/31, 2024-01, 20-Dec-2024, Jan 2024, December 20, 2024
 _MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[.]?"
@@ -24,6 +26,7 @@ _OTHER_DATE = re.compile(
     f"([0-9]{{1,2}}[- .])?{_MONTH}[- .]*([0-9]{{1,2}},? )?[0-9]{{2,4}})( .*)?",
     re.IGNORECASE,
 )
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]|$)")
 _WITH_UNIT = re.compile(r"[^\w]{0,3}[0-9][0-9.,' ]*[^0-9]{1,12}")  # such as 5 kg, €1.2M
 
 
@@ -64,11 +67,26 @@ def notes_line(about: dict[str, Any]) -> str:
     return "; ".join(part for part in (printable(about.get("reading", ""), 80), gaps, about.get("advice", "")) if part)
 
 
+def words_among_numbers(levels: Sequence[str]) -> str:
+    """Return what to do about a column of text whose cells are numbers or dates but for a few words, or nothing."""
+    from pyarrow import array
+
+    values = look_like_numbers(array(levels, "string")) | np.array([_DATE.match(text) is not None for text in levels], bool)
+    words = [level.strip() for level, value in zip(levels, values, strict=True) if not value]
+    if not 0 < len(words) <= _FEW_WORDS or values.sum() <= FEW:
+        return ""
+    shown = ", ".join(repr(printable(word, 20)) for word in words)
+    flags = " ".join(f"--missing {typed(word)}" for word in words)
+    return f"numbers or dates beside {shown}: {flags}, if that is a gap"
+
+
 def _advice(name: str, kind: str, values: Array, different: int, missing: int, levels: Sequence[str]) -> str:
     """Return in words what should be done about a column, or nothing."""
     drop = "--drop it" if name.strip() else f"--drop {typed(name)}"
     if different == 0 or (different < 2 and not missing):
         return f"nothing can be learnt from it: {drop}"
+    if kind == "category" and (words := words_among_numbers(levels)):
+        return words
     if kind == "category" and sum(map(_is_other_date, levels)) >= _NEARLY * len(levels):
         return "dates are categories unless they are written as 2024-12-31"
     if kind == "category" and different > FEW and sum(map(_is_with_unit, levels)) >= _NEARLY * len(levels):

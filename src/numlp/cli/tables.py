@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import numlp as nl
 from numlp import metrics
 from numlp.cli.app import DATASETS, check_replaced, fail, print_confusion, speaker, warn, writable
-from numlp.cli.table_report import FEW, Target, describe, listed, readings_of, say_table
+from numlp.cli.table_report import FEW, Target, describe, listed, readings_of, say_table, words_among_numbers
 from numlp.data.cells import Labels, Table, cells, is_there
 from numlp.data.csv_dialect import CsvOptions, describe_dialect
 from numlp.data.dates import Dates
@@ -244,20 +244,21 @@ def _target(table: Table, i: int, wishes: Wishes, path: str) -> Target:
         raise ArgumentError(f"{where} must have at least 2 different values to be a target, got {n}")
     whole = not text and bool((values == np.floor(values)).all() and np.abs(values).max() < 2**53)
     few = whole and n <= FEW
+    words = words_among_numbers(different.tolist()) if text else ""
     kind = "text" if text else f"{n} different whole numbers" if few else f"numbers, {n:,} different ones"
     task = wishes.task or ("classification" if text or few else "regression")
+    advice = f"; {words}" if words else ""
     if task == "regression" and text:
-        raise ArgumentError(
-            f"{where} must hold numbers for --task regression, got text such as {printable(values[0], 40)!r}"
-        )
+        got = f"text such as {printable(values[0], 40)!r}{advice}"
+        raise ArgumentError(f"{where} must hold numbers for --task regression, got {got}")
     if task == "classification" and not (text or whole):
         raise ArgumentError(f"{where} must hold text or whole numbers for --task classification, got {different[0]:g}")
     if task == "classification" and 2 * n > len(values):
-        got, hint = f"{n:,} different values in {len(values):,} rows", "" if text else "; use --task regression"
+        got, hint = f"{n:,} different values in {len(values):,} rows", advice if text else "; use --task regression"
         raise ArgumentError(f"{where} must have classes of 2 rows or more, got {got}{hint}")
     other = "regression" if task == "classification" else "classification"
     choice = f"; --task {other} takes it otherwise" if whole and 2 * n <= len(values) else ""
-    how = "as --task says" if wishes.task else f"the target is {kind}{choice}"
+    how = ("as --task says" if wishes.task else f"the target is {kind}{choice}") + advice
     if task == "classification" and whole:
         values = values.astype(np.int64)
     return Target(task, how, there, values)

@@ -108,7 +108,12 @@ class _Reader:
             else:
                 if (infinite := compute.is_inf(values)) and compute.any(infinite).as_py():
                     self._refuse(name, plain.filter(infinite)[0].as_py(), compute.sum(infinite).as_py(), "number")
-                return values
+                if not compute.any(gaps := compute.is_nan(values)).as_py():
+                    return values
+                if self.wanted.default_missing:
+                    self._note_gaps(name, plain.filter(gaps))
+                    values = compute.if_else(gaps, pa.scalar(None, values.type), values)
+                    return values if values.null_count < len(values) else _gaps(len(values), kind)
         if kind != "category":
             values = self._read_different(name, kind, self._different(plain))
             if values is not None:
