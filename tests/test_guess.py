@@ -38,6 +38,7 @@ LEARNT_NOTHING: dict[str, dict[str, Any]] = {
     "two epochs only": {"y": SHUFFLED, "epochs": 2},
     "tiny learning rate": {"optimizer": nl.SGD(1e-9)},
     "large learning rate": {"optimizer": nl.SGD(100.0)},
+    "large learning rate, many epochs": {"optimizer": nl.SGD(100.0), "epochs": 20},
     "softmax twice": {"stack": layers("relu", "softmax"), "epochs": 2},
     "equal weights": {"stack": [nl.Dense(64, 32, initializer="zeros"), nl.Dense(32, 10, initializer="zeros")], "epochs": 3},
     "targets far from 0": {"y": 1e5 + NUMBERS, "stack": layers("relu", "identity", n_out=1), "loss": SQUARES},
@@ -56,8 +57,11 @@ def test_training_that_is_no_better_than_a_guess_warns_once(name: str) -> None:
     assert "callbacks=[Doctor()]" in text
 
 
+RARE = np.flatnonzero((Y != 0) | (np.arange(len(Y)) % 4 == 0))
 HEALTHY: dict[str, dict[str, Any]] = {
     "digits": {},
+    "a rare class": {"x": X[RARE], "y": (Y[RARE] == 0).astype(np.int64), "epochs": 20},
+    "numbers far from 0": {"y": 3 + NUMBERS, "stack": layers("relu", "identity", n_out=1), "loss": SQUARES, "epochs": 60},
     "one epoch": {"y": SHUFFLED, "epochs": 1},
     "slow start behind batch norm": {
         "stack": [nl.Dense(64, 16), nl.BatchNorm(16), nl.Activation(16, "relu"), nl.Dropout(16, 0.5), nl.Dense(16, 10)],

@@ -20,7 +20,8 @@ class GuessWatch:
     """Warns once, at the first epoch where that can be told, of a training whose loss is that of a guess.
 
     That is the second epoch, or later: not before 20 steps, nor while a schedule warms up, nor while a loss below two
-    guesses falls by 2 % in an epoch. Nothing is said of fewer than 50 rows, nor where no formula has the loss of a guess.
+    guesses falls by 2 % in an epoch, or a greater one falls so fast that it will be below a guess after the last epoch.
+    Nothing is said of fewer than 50 rows, nor where no formula has the loss of a guess.
 
     Parameters
     ----------
@@ -46,7 +47,11 @@ class GuessWatch:
         self._done = guess is None or not 0 < GUESSING * guess <= loss
         if guess is None or self._done:
             return
-        self._done = loss > _NEAR * guess or record["loss"] > (1 - _FALL) * before["loss"]
+        fall = record["loss"] / before["loss"]
+        if loss > _NEAR * guess:
+            self._done = fall >= 1 or loss * fall ** (run.epochs - run.epoch) >= GUESSING * guess
+        else:
+            self._done = fall > 1 - _FALL
         if self._done:
             warnings.warn(
                 f"fit: loss after {run.epoch} epochs should be below that of a guess that knows no x, {guess:.3g}, is "
