@@ -317,6 +317,47 @@ def affine(x, w, b):
     return x @ w + b, (x, w)
 
 
+def squares_slope(p, k):
+    return 2 * p * np.bincount(k, minlength=len(p))[:, None]
+
+
+class InPlace:
+    def forward(self, x):
+        self.x = x
+        x[x < 0] = 0
+        return x
+
+    def backward(self, dy):
+        dy[self.x <= 0] = 0
+        return dy
+
+
+class DroppedOut:
+    def __init__(self, rng):
+        self.rng = rng
+
+    def forward(self, x):
+        self.mask = self.rng.uniform(size=x.shape) > 0.5
+        return x * self.mask
+
+    def backward(self, dy):
+        return dy * self.mask
+
+
+class Step:
+    def __init__(self):
+        self.W = W.copy()
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, output_gradient, learning_rate):
+        self.dW = self.x.T @ output_gradient
+        self.W -= learning_rate * self.dW
+        return output_gradient @ self.W.T
+
+
 PLAIN = {
     "object": ((Full(),), {"inputs": [X, W]}, ["dX", "dW"]),
     "dict": ((Full(),), {"inputs": {"a": X, "W": W}}, ["da", "dW"]),
@@ -329,8 +370,56 @@ PLAIN = {
     "cache": ((affine, lambda dy, cache: (dy @ cache[1].T, cache[0].T @ dy, dy.sum(0)), [X, W, B]), {}, ["dx", "dw", "db"]),
     "dict of gradients": ((lambda x: x**3, lambda dy, x: {"dx": 3 * x * x * dy}, [X]), {}, ["dx"]),
     "number": ((lambda x: float(np.sum(x**2)), lambda dy, x: 2 * dy * x, [X]), {}, ["dx"]),
+    "a loss and its derivative": ((lambda p, k: np.sum(p[k] ** 2), squares_slope, [X, LABELS[:3]]), {}, ["dp"]),
+    "a function and its derivative": ((lambda x: x**3, lambda x: 3 * x * x, [X]), {}, ["dx"]),
+    "changes its inputs": ((InPlace(),), {"inputs": [X]}, ["dx"]),
+    "draws from np.random": ((DroppedOut(np.random),), {"inputs": [X]}, ["dx"]),
+    "draws from its generator": ((DroppedOut(np.random.default_rng(0)),), {"inputs": [X]}, ["dx"]),
+    "takes a step": ((Step(),), {"inputs": [X]}, ["dx", "dW"]),
     "keywords": ((), {"forward": np.square, "backward": lambda g: 2 * X * g, "inputs": (X,)}, None),
 }  # fmt: skip
+
+
+class FreshRandom:
+    def forward(self, x):
+        return x * np.random.default_rng().random(x.shape)
+
+    def backward(self, dy):
+        return dy
+
+
+class NoReturn(PlainDense):
+    def backward(self, dy):
+        super().backward(dy)
+
+
+class Added(nl.Layer):
+    n_in = n_out = 3
+
+    def parameters(self):
+        return [Parameter("g", (3,), "bias")]
+
+    def forward(self, x, training=False):
+        self._x = x
+        return x * self.g
+
+    def backward(self, dy):
+        self.dg += (dy * self._x).sum(axis=0)
+        return dy * self.g
+
+
+@pytest.mark.parametrize(
+    ("part", "inputs", "text"),
+    [
+        (FreshRandom(), [X], "FreshRandom: forward must return the same for the same inputs, got another output"),
+        (NoReturn(), [X], "NoReturn: backward must return dx, got None"),
+        (Added(), None, "dg must be the same after a second backward pass, got another one; assign it (=)"),
+    ],
+)
+def test_passes_that_do_not_fit_a_training_are_named(part, inputs, text):
+    with pytest.raises(NumlpError) as caught:
+        nl.check_gradients(part, inputs=inputs)
+    assert text in str(caught.value)
 
 
 @pytest.mark.parametrize("name", PLAIN)

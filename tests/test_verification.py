@@ -347,6 +347,18 @@ def check_full():
 
 def pair():
     return np.square, lambda dy: 6 * dy, [np.full(2, 3.0)]
+
+def forward(x, w, b):
+    return x @ w + b, (x, w)
+
+def backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.sum(axis=0)
+
+affine = forward, backward
+
+def four():
+    return Four().forward, backward
 """
 
 
@@ -361,6 +373,7 @@ def pair():
         ("Own", 1, {"dx": True}, ["W", "b"]),
         ("check_full", 0, {"dX": True, "dW": True}, []),
         ("pair", 0, None, []),
+        ("affine", 0, {"dx": True, "dw": True, "db": True}, []),
     ],
 )
 def test_plain_class_is_verified_and_json_has_always_the_same_keys(
@@ -384,3 +397,5 @@ def test_plain_class_of_unknown_inputs_says_what_to_write(tmp_path: Path, monkey
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(ArgumentError, match=r"Four\.forward\(a, b, c, d\) must be given.*: def check\(\): return Four"):
         verification.find_part("plain_parts:Four")
+    with pytest.raises(ArgumentError, match=r" must be given.* return Four\.forward, its_backward, \[a, b"):
+        verification.find_part("plain_parts:four")

@@ -29,6 +29,23 @@ def numeric_gradient(
     return slopes
 
 
+def random_states(part: Any) -> Callable[[], None]:
+    """Return a function that puts the random generators an object may draw from back to where they are now.
+
+    They are NumPy's global one and those that are attributes of the object.
+    """
+    common = np.random.get_state()  # noqa: NPY002 - of code that draws from it
+    generators = [value for value in getattr(part, "__dict__", {}).values() if isinstance(value, np.random.Generator)]
+    states = [generator.bit_generator.state for generator in generators]
+
+    def restore() -> None:
+        np.random.set_state(common)  # noqa: NPY002
+        for generator, state in zip(generators, states, strict=True):
+            generator.bit_generator.state = state
+
+    return restore
+
+
 class GradientCheck(float):
     """Largest error of the gradients that were compared, a float.
 
@@ -66,6 +83,17 @@ class GradientReport:
     errors: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+
+    def check_repeatable(self, value: Callable[[], float]) -> bool:
+        """Whether `value` is the same when it is computed again; if not, that is a failure."""
+        first, second = value(), value()
+        if first == second or (np.isnan(first) and np.isnan(second)):
+            return True
+        self.failures.append(
+            f"check_gradients: {self.subject}: forward must return the same for the same inputs, got another output in a "
+            "second call; let it draw random numbers from np.random or from a generator that is an attribute"
+        )
+        return False
 
     def compare(self, name: str, stated: Array, array: Array, value: Callable[[], float]) -> None:
         """Compare the stated gradient of `value` with respect to `array` with the numeric one."""

@@ -1,12 +1,13 @@
 """Comparison of backward passes with central differences in float64."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.differences import GradientCheck, GradientReport
+from numlp.differences import GradientCheck, GradientReport, random_states
 from numlp.errors import DTypeError, NumlpError, ShapeError
 from numlp.layers import Dense, Layer, check_sizes
 from numlp.losses import Loss
@@ -109,8 +110,10 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> Gr
     front.b.fill(0)
     rows, cotangent = np.eye(n), rng.normal(size=(n, layer.n_out))
     state, dice = network.state.copy(), rng.bit_generator.state
+    restore = random_states(layer)
 
     def outputs(training: bool = True) -> Array:
+        restore()
         network.state[...], rng.bit_generator.state = state, dice
         return network.forward(rows, training)
 
@@ -118,17 +121,31 @@ def _check_layer(layer: Layer, rng: np.random.Generator, tolerance: float) -> Gr
         return float(np.sum(cotangent * outputs()))
 
     _check_shape(layer, "forward", "y", network.forward(rows, training=True), (n, layer.n_out))
-    value()
+    report = GradientReport(str(layer), tolerance)
+    if not report.check_repeatable(value):
+        return report
     dx = layer.backward(cotangent.copy())
     front.backward(_check_shape(layer, "backward", "dx", dx, (n, layer.n_in)))
     stated = {"x": front.dW.copy()} | {name: view.copy() for name, view in network.arena.gradients[1].items()}
     arrays = {"x": front.W, **network.arena.values[1]}
-    report = GradientReport(str(layer), tolerance)
     for name, gradient in stated.items():
         report.compare(f"d{name}", gradient, arrays[name], value)
+    value()
+    layer.backward(cotangent.copy())
+    _report_sums(report, stated, network.arena.gradients[1])
     declared = [network.params, network.grads, network.state]
     _report_undeclared(report, undeclared(layer, lambda: np.stack([outputs(True), outputs(False)]), declared))
     return report
+
+
+def _report_sums(report: GradientReport, stated: Mapping[str, Array], again: Mapping[str, Array]) -> None:
+    """Add a failure for each gradient that is another one after a second backward pass."""
+    for name, gradient in again.items():
+        if not np.allclose(gradient, stated[name], equal_nan=True):
+            report.failures.append(
+                f"check_gradients: {report.subject}: d{name} must be the same after a second backward pass, got another "
+                "one; assign it (=), do not add to it (+=)"
+            )
 
 
 def _report_undeclared(report: GradientReport, found: list[Undeclared]) -> None:

@@ -1,19 +1,20 @@
 """Gradients of plain functions and objects with a forward and a backward pass, which are no layers of numlp."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numlp.differences import GradientReport
+from numlp.differences import GradientReport, random_states
 from numlp.errors import ArgumentError, DTypeError, ShapeError
 from numlp.undeclared import Undeclared, held, undeclared
 
 Array = NDArray[Any]
 
 _WHERE = "check_gradients"
+_RATES = ("learning_rate", "lr", "eta")  # names of an argument of a backward pass that also takes a step
 
 
 class Passes(NamedTuple):
@@ -101,28 +102,39 @@ def check_passes(passes: Passes, inputs: Any, rng: np.random.Generator, toleranc
     if not trained:
         raise ArgumentError(f"{_WHERE}: inputs must hold at least 1 array of floats, got dtype {arrays[0].dtype}")
     report = GradientReport(passes.name, tolerance)
-    y, cache = _forward(passes, arrays)
-    # a backward pass without arguments is that of the sum of the outputs: of a loss
-    cotangent = np.ones(y.shape) if input_names(passes.backward) == [] else np.asarray(rng.normal(size=y.shape))
+    restore = random_states(passes.owner)
+    y, _ = _forward(passes, arrays)
+    # a backward pass that takes no dy is that of the sum of the outputs: of a loss
+    cotangent = np.asarray(rng.normal(size=y.shape)) if _takes_dy(passes, names) else np.ones(y.shape)
+
+    def outputs() -> Array:
+        restore()
+        return _forward(passes, arrays)[0]
 
     def value() -> float:
-        return float(np.sum(cotangent * _forward(passes, arrays)[0]))
+        return float(np.sum(cotangent * outputs()))
 
+    if not report.check_repeatable(value):
+        return report
+    restore()
+    _, cache = _forward(passes, arrays)
     returned = _backward(passes, dict(zip(names, arrays, strict=True)), cotangent.copy(), cache)
+    if returned is None:
+        report.failures.append(f"{_WHERE}: {passes.name}: backward must return d{', d'.join(trained)}, got None")
     for name, stated in _by_input(returned, names, trained).items():
         if stated is None:
             report.unchecked.append(name)
         else:
             report.compare(f"d{name}", _shaped(passes, f"d{name}", stated, trained[name]), trained[name], value)
     if passes.owner is not None:
-        for found in undeclared(passes.owner, lambda: _forward(passes, arrays)[0], list(trained.values())):
+        for found in undeclared(passes.owner, outputs, list(trained.values())):
             _compare_held(report, passes, found, value)
     return report
 
 
 def _forward(passes: Passes, arrays: Sequence[Array]) -> tuple[Array, list[Any]]:
     """Return y as floats, and what forward returns besides: a cache for backward."""
-    result = passes.forward(*arrays)
+    result = passes.forward(*(array.copy() for array in arrays))  # it may change them
     y, *cache = result if isinstance(result, tuple) and result else (result,)
     y = np.asarray(y)
     if y.dtype.kind != "f":
@@ -131,10 +143,13 @@ def _forward(passes: Passes, arrays: Sequence[Array]) -> tuple[Array, list[Any]]
 
 
 def _backward(passes: Passes, inputs: dict[str, Array], cotangent: Array, cache: list[Any]) -> Any:
-    """Call backward with what it asks for: nothing, dy, dy and the cache of forward, or dy and inputs in any order."""
+    """Call backward with what it asks for: nothing, inputs, dy, dy and forward's cache, or dy and inputs in any order."""
     needs = input_names(passes.backward)
-    if needs == []:
-        return passes.backward()
+    rate = next((name for name in _RATES if needs and name in inspect.signature(passes.backward).parameters), None)
+    if rate is not None and rate not in inputs:
+        return passes.backward(cotangent, **{rate: 0.0})  # a step of length 0
+    if needs is not None and not _takes_dy(passes, inputs):
+        return passes.backward(*(inputs[name] for name in needs))
     if needs is None or len(needs) == 1:
         return passes.backward(cotangent)
     if len([name for name in needs if name not in inputs]) == 1:
@@ -149,11 +164,19 @@ def _backward(passes: Passes, inputs: dict[str, Array], cotangent: Array, cache:
     )
 
 
+def _takes_dy(passes: Passes, names: Iterable[str]) -> bool:
+    """Whether backward takes dy: not if it takes nothing, or is a function of inputs only, as the derivative of a loss."""
+    needs = input_names(passes.backward)
+    return needs is None or (len(needs) > 0 and (passes.owner is not None or not set(needs) <= {*names}))
+
+
 def _by_input(returned: Any, names: Sequence[str], trained: Mapping[str, Array]) -> dict[str, Any]:
     """Return the gradient of each input of floats; None for one that backward does not compute.
 
     Errors  ShapeError if there are fewer or more.
     """
+    if returned is None:
+        return dict.fromkeys(trained)
     if isinstance(returned, Mapping):
         return {name: returned.get(f"d{name}", returned.get(name)) for name in trained}
     gradients = list(returned) if isinstance(returned, tuple | list) else [returned]

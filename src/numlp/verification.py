@@ -26,7 +26,7 @@ from numlp.layers import LAYERS, Layer
 from numlp.losses import LOSSES, Loss
 from numlp.network import Network
 from numlp.optimizers import OPTIMIZERS
-from numlp.plain_gradients import example_inputs, has_passes, input_names, passes_of
+from numlp.plain_gradients import Passes, example_inputs, has_passes, input_names, passes_of
 from numlp.schedules import SCHEDULES
 
 Array = NDArray[Any]
@@ -118,8 +118,8 @@ def build(config: dict[str, Any]) -> Any:
 def find_part(name: str) -> tuple[Any, ...]:
     """Import `module:name` and return the arguments of `check_gradients` for it.
 
-    It is a layer, a loss, an object with `forward` and `backward`, a tuple (object, inputs) or
-    (forward, backward, inputs), or a class or function that gives one of them without arguments.
+    It is a layer, a loss, an object with `forward` and `backward`, a tuple (object, inputs),
+    (forward, backward) or (forward, backward, inputs), or a class or function that gives one of them without arguments.
 
     Errors  ArgumentError if there is no such module or name, or it needs arguments; DTypeError if it gives something else.
     """
@@ -139,22 +139,31 @@ def find_part(name: str) -> tuple[Any, ...]:
     part = _call_without_arguments(part, attribute) if callable(part) and not is_ready else part
     if isinstance(part, Layer | Loss):
         return (part,)
-    if isinstance(part, tuple) and len(part) == 3 and callable(part[0]):
-        return part
+    if isinstance(part, tuple) and len(part) in (2, 3) and callable(part[0]) and callable(part[1]):
+        inputs = part[2] if len(part) == 3 else _inputs_of(passes_of(*part), f"{passes_of(*part).name}, its_backward")
+        return part[0], part[1], inputs
     part, inputs = part if isinstance(part, tuple) and len(part) == 2 else (part, None)
     if not has_passes(part):
         raise DTypeError(
             f"verify: {attribute} must be or give a layer or a loss, got {part!r}; or an object with forward(x) and "
             "backward(dy), or a tuple (forward, backward, inputs)"
         )
-    inputs = example_inputs(passes_of(part)) if inputs is None else inputs
+    return part, None, _inputs_of(passes_of(part), f"{type(part).__name__}()") if inputs is None else inputs
+
+
+def _inputs_of(passes: Passes, code: str) -> dict[str, Any]:
+    """Return inputs that a forward pass takes; `code` is what gives it and its backward pass.
+
+    Errors  ArgumentError if it takes none of those tried.
+    """
+    inputs = example_inputs(passes)
     if inputs is None:
-        needs = ", ".join(input_names(part.forward) or ["x"])
+        name, needs = getattr(passes.forward, "__qualname__", passes.name), ", ".join(input_names(passes.forward) or ["x"])
         raise ArgumentError(
-            f"verify: inputs of {type(part).__name__}.forward({needs}) must be given, got none; write "
-            f"a function and verify that: def check(): return {type(part).__name__}(), [{needs}]"
+            f"verify: inputs of {name}({needs}) must be given, got none; write "
+            f"a function and verify that: def check(): return {code}, [{needs}]"
         )
-    return part, None, inputs
+    return inputs
 
 
 def _call_without_arguments(make: Callable[..., Any], name: str) -> Any:
