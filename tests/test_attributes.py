@@ -16,7 +16,7 @@ from cases import draw_loss as draw
 from numlp.arena import Parameter
 from numlp.attributes import Attribute
 from numlp.config import to_config
-from numlp.errors import NumlpError, ReadOnlyError, ShapeError
+from numlp.errors import ArgumentError, NumlpError, ReadOnlyError, ShapeError
 
 REFUSALS = (NumlpError, AttributeError)
 
@@ -257,6 +257,10 @@ def test_view_takes_what_is_assigned_in_place() -> None:
     assert network.state[:2].tolist() == [3, 4]
     with pytest.raises(ShapeError, match=r"Dense: W must have shape \(3, 2\), got \(2, 3\)"):
         layer.W = np.ones((2, 3))  # type: ignore[attr-defined]
+    with pytest.raises(ShapeError, match="Dense: W must have rows of equal length, got lengths 1, 2"):
+        layer.W = [[1], [1, 2], [1]]  # type: ignore[attr-defined]
+    with pytest.raises(ArgumentError, match="Dense: W must hold no masked numbers"):
+        layer.W = np.ma.masked_equal(np.ones((3, 2)), 1)  # type: ignore[attr-defined]
     with pytest.raises(ReadOnlyError, match="Dense: W must stay"):
         del layer.W  # type: ignore[attr-defined]
 

@@ -146,6 +146,61 @@ def test_prediction_between_forward_and_backward_changes_no_gradient(network: nl
     np.testing.assert_array_equal(*gradients)
 
 
+class Notes:
+    """An object that a part of the user's own keeps."""
+
+    last: Any = None
+
+
+class Keeps(nl.Layer):
+    """A layer of the user's own that keeps x in every way there is, and a buffer that `reserve` did not make."""
+
+    def __init__(self, n_in: int) -> None:
+        self.n_in = self.n_out = n_in
+        self.cache: dict[str, Any] = {}
+        self.stack: list[Array] = []
+        self.notes = Notes()
+        self._y = np.zeros((2_000, n_in), np.float32)
+        self._inner: dict[str, Any] = {"deep": [Notes()]}
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        self.cache["x"] = x
+        self.stack[:] = [x]
+        self.notes.last = self._inner["deep"][0].last = x
+        return np.multiply(x, 2, out=self._y[: len(x)])
+
+    def backward(self, dy: Array) -> Array:
+        return 2 * dy
+
+
+class KeepsLoss(nl.SquaredError):
+    """A loss of the user's own that keeps its arguments in a dict."""
+
+    def __init__(self) -> None:
+        self.cache: dict[str, Any] = {}
+
+    def _rows(self, y: Array, target: Array, weight: Array | None, losses: Array, dy: Array) -> Array | None:
+        self.cache["y"] = y
+        return super()._rows(y, target, weight, losses, dy)
+
+
+@pytest.mark.parametrize("build", [lambda: Keeps(4), lambda: nl.Residual([Keeps(4)])], ids=["outside", "inside"])
+def test_prediction_changes_nothing_that_own_parts_keep(build: Callable[[], nl.Layer]) -> None:
+    network = nl.Network([nl.Dense(4, 4), build(), nl.Dense(4, 1)], rng=0, loss=KeepsLoss())
+    layer: Any = network.layers[1] if isinstance(network.layers[1], Keeps) else network.layers[1].stacks[0][0]
+    x, target = np.ones((3, 4), np.float32), np.zeros((3, 1), np.float32)
+    loss: Any = network.loss
+    loss(network.forward(x, training=True), target)
+    entered, outputs = layer.cache["x"], loss.cache["y"]
+    kept = layer._y.copy()
+    for n in (1, 50):
+        network.outputs(np.zeros((n, 4), np.float32), progress=False)
+        nl.evaluate(network, (np.zeros((n, 4), np.float32), np.zeros((n, 1))), progress=False)
+    assert layer.cache["x"] is layer.stack[0] is layer.notes.last is layer._inner["deep"][0].last is entered
+    assert loss.cache["y"] is outputs
+    np.testing.assert_array_equal(layer._y, kept)
+
+
 class Waits(nl.Callback):
     """Begins and ends an epoch when told so."""
 

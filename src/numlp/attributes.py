@@ -9,10 +9,9 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
 from numpy.typing import NDArray
 
-from numlp.errors import ReadOnlyError, ShapeError, check_count, check_number, check_real
+from numlp.errors import ReadOnlyError, ShapeError, as_array, check_count, check_number, check_real
 
 Array = NDArray[Any]
 Check = Callable[[Any, str, Any], Any]  # (part, name, value) -> the value to keep
@@ -132,7 +131,8 @@ def _in_place(part: Any, name: str, value: Any) -> Array:
     own: Any = getattr(part, getattr(type(part), name).kept, None)
     if own is None or value is own:  # `layer.W += 1` assigns the view itself
         return value if own is None else own
-    where, new = type(part).__name__, np.asarray(value)
+    where = type(part).__name__
+    new = as_array(value, where, name)
     if new.shape != own.shape:
         raise ShapeError(f"{where}: {name} must have shape {own.shape}, got {new.shape}")
     check_real(new, where, name)
@@ -190,7 +190,7 @@ class Part:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes of a copy, or of a pickle that knows them by their names only."""
-        for name, value in state.items():
+        for name, value in list(state.items()):  # a copy's is that of the part itself, which another thread may train
             keep(self, name, value)
 
 

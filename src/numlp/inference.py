@@ -1,6 +1,5 @@
 """What prediction needs besides a network: copies of its layers for each caller, and a plan for small networks."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from numlp.arena import Arena
 from numlp.attributes import keep, kept_names
 from numlp.layers import AlphaDropout, Dense, Dropout, GaussianNoise, Layer
+from numlp.working_copies import working_copy
 
 Array = NDArray[Any]
 
@@ -46,7 +46,10 @@ class Lent(NamedTuple):
 
 
 class Copies:
-    """Copies of one network that no thread uses at the moment: its numbers, and layers with buffers of their own."""
+    """Copies of one network that no thread uses at the moment: its numbers, and layers with buffers of their own.
+
+    Layers of the user's own may keep anything, anywhere: with one of them, each call is given a new copy.
+    """
 
     def __init__(self) -> None:
         self._free: list[Lent] = []
@@ -68,11 +71,11 @@ class Copies:
 
     def give(self, lent: Lent) -> None:
         """Take a copy back."""
-        if lent.copies is not None:
+        if lent.copies is not None and not lent.copies.has_own_layers:
             self._free.append(lent)
 
     def _new(self, network: Any) -> Lent:
-        own, copies = object.__new__(type(network)), LayerCopies(network.layers, _CHUNK)
+        own, copies = object.__new__(type(network)), LayerCopies(network)
         if not network.is_of_numlp():  # not for others: it makes each access to an attribute slower
             vars(own).update(vars(network))
         found = {"layers": copies.layers, "first_trained": len(copies.layers), "capacity": _CHUNK}
@@ -83,55 +86,26 @@ class Copies:
 
 
 class LayerCopies:
-    """Copies of bound layers: the same views of parameters and state, and buffers of their own.
+    """Copies of the layers of a network: the same views of parameters and state, and buffers of their own.
 
-    `follow` takes over the settings that may have changed since: those declared by layers of numlp, and of layers of the
-    user's own everything but what `reserve` has allocated.
+    `follow` takes over the declared settings, which may have changed since.
     """
 
-    def __init__(self, layers: Sequence[Layer], batch_size: int) -> None:
-        copies: dict[int, tuple[Layer, Layer]] = {}  # id of a layer -> it and its copy
-        self.layers: tuple[Layer, ...] = tuple(_copied(layer, copies) for layer in layers)
+    def __init__(self, network: Any) -> None:
+        copies: dict[int, tuple[Any, Any]] = {}  # id of a layer, or of what it holds -> it and its copy
+        shared = (network.params, network.grads, network.state)
+        self.layers: tuple[Layer, ...] = tuple(working_copy(layer, copies, shared) for layer in network.layers)
         for layer in self.layers:
-            layer.reserve(batch_size, need_dx=False)
-        self._settings, self._others = [], []
-        for source, own in copies.values():
-            kind: Any = type(source)
-            if kind.is_of_numlp():
-                self._settings.append((vars(own), vars(source), kept_names(kind, live=True)))
-            else:
-                before = dict(vars(source))
-                buffers = {name for name, value in vars(own).items() if value is not before.get(name)}
-                self._others.append((vars(own), vars(source), buffers))
-        self._settings = [entry for entry in self._settings if entry[2]]
-        self.has_settings = bool(self._settings or self._others)
+            layer.reserve(_CHUNK, need_dx=False)
+        layers: list[tuple[Any, Any]] = [pair for pair in copies.values() if isinstance(pair[0], Layer)]
+        kept: Any = kept_names
+        settings = [(vars(own), vars(source), kept(type(source), live=True)) for source, own in layers]
+        self._settings = [entry for entry in settings if entry[2]]
+        self.has_settings = bool(self._settings)
+        self.has_own_layers = not all(source.is_of_numlp() for source, _ in layers)
 
     def follow(self) -> None:
         """Take over the settings."""
         for own, source, names in self._settings:
             for name in names:
                 own[name] = source[name]
-        for own, source, buffers in self._others:
-            own.update({name: value for name, value in dict(source).items() if name not in buffers})
-
-
-def _copied(value: Any, copies: dict[int, tuple[Layer, Layer]]) -> Any:
-    """Return a copy of a layer with copies of those inside it, or a list, tuple or dict of such copies.
-
-    Anything without layers is returned as it is.
-    """
-    if isinstance(value, Layer):
-        if id(value) not in copies:
-            own = copy.copy(value)
-            copies[id(value)] = value, own
-            for name, inner in list(vars(value).items()):
-                if (found := _copied(inner, copies)) is not inner:
-                    vars(own)[name] = found
-        return copies[id(value)][1]
-    if type(value) in (list, tuple):
-        items = [_copied(item, copies) for item in value]
-        return type(value)(items) if any(a is not b for a, b in zip(items, value, strict=True)) else value
-    if type(value) is dict:
-        found = {key: _copied(item, copies) for key, item in value.items()}
-        return found if any(found[key] is not item for key, item in value.items()) else value
-    return value

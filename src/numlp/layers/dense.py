@@ -51,8 +51,8 @@ class Layer(Part):
     5. Parameters are written in place only: what is assigned to `W` or `dW` is copied into the view, which the layer keeps
        as `_W` and `_dW`.
     6. Several copies of a layer of one network may run `forward` at once, outside training: it writes only into what
-       `reserve` has allocated, or into new arrays. `predict` uses such copies; what a pass keeps is found after
-       `Network.forward`.
+       `reserve` has allocated, or into new arrays. A layer of the user's own may write into anything that it holds: all of
+       it is copied for each call. `predict` uses such copies; what a pass keeps is found after `Network.forward`.
 
     The shape and dtype of `x` are checked by the network, at the door. A subclass keeps each constructor argument
     as an attribute of the same name (config.py).

@@ -21,6 +21,7 @@ from numlp.errors import (
     check_real,
 )
 from numlp.metrics import hits
+from numlp.working_copies import working_copy
 
 Array = NDArray[Any]
 
@@ -104,6 +105,8 @@ class Loss(Part):
 
     def borrow(self) -> "Loss":
         """Return a copy with buffers of its own, so that several threads may call one loss; `give_back` takes it again."""
+        if not self.is_of_numlp():  # it may keep anything, anywhere
+            return working_copy(self, {}, ())
         if self._copies is None:
             self._copies = []
         kind: Any = type(self)
@@ -111,12 +114,8 @@ class Loss(Part):
             own = self._copies.pop()
         except IndexError:
             own = object.__new__(kind)
-        if kind.is_of_numlp():  # not by its __dict__: who has asked for that has slower attributes from then on
-            for name in kept_names(kind):
-                setattr(own, name, getattr(self, name))
-        else:  # arrays of the user's own may be buffers
-            for name, value in self.__getstate__().items():
-                setattr(own, name, value.copy() if isinstance(value, np.ndarray) else value)
+        for name in kept_names(kind):  # not by its __dict__: who has asked for that has slower attributes from then on
+            setattr(own, name, getattr(self, name))
         return own
 
     def give_back(self, own: "Loss") -> None:
