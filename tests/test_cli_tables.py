@@ -323,6 +323,9 @@ def test_index_in_a_parquet_file_is_left_out_and_said(here: Path) -> None:
     frame.reset_index(drop=True).to_parquet("plain.parquet")
     assert succeeds("predict", "x.safetensors", "x.parquet") == succeeds("predict", "x.safetensors", "plain.parquet")
     assert succeeds("evaluate", "x.safetensors", "x.parquet") == succeeds("evaluate", "x.safetensors", "plain.parquet")
+    frame.set_index("a").to_parquet("a.parquet")
+    error = fails("predict", "x.safetensors", "a.parquet")
+    assert error.endswith("got no 'a'; a is the index of a pandas frame: use reset_index()")
     frame.set_index("y").to_parquet("y.parquet")
     message = fails("train", "y.parquet", "--target", "y", *QUICK)
     assert (
@@ -420,9 +423,10 @@ def test_numbers_beside_few_words_are_named_with_the_option_for_gaps(here: Path)
     )
     error = fails("train", "u.csv", "--target", "a", *QUICK)
     assert error.endswith("46 different values in 60 rows; numbers or dates beside 'soon': --missing soon, if that is a gap")
-    assert "regression of 'a': the target is numbers" in succeeds(
-        "train", "u.csv", "--target", "a", "--missing", "soon", *QUICK
-    )
+    out = succeeds("train", "u.csv", "--target", "a", "--missing", "soon", *QUICK)
+    assert "regression of 'a': the target is numbers" in out
+    parquet.write_table(pa.table(columns), "v.parquet")
+    assert "beside 'soon': write gaps as null, if that is a gap" in fails("train", "v.parquet", "--target", "a", *QUICK)
 
 
 def test_readings_and_words_for_a_gap_are_listed_and_kept_with_the_model(here: Path) -> None:

@@ -28,6 +28,10 @@ BAD = {
     "NUL": (b"a,b\n1,x\n2,y\0\n", "line 3 column 'b': cell must be text, got a NUL character"),
     "NUL in a name": (b"a\0,b\n1,x\n", "column names must be text, got a NUL character in one"),
     "ragged, semicolons": (b"a;b\n1;2\n3\n", "line 3: row must have 2 columns, got 1"),
+    "Excel": (
+        b"PK\x03\x04....",
+        "must be CSV text, as its name says, got an Excel workbook or a zip archive; save it as CSV",
+    ),
     "Parquet": (b"PAR1....", "must be CSV text, as its name says, got Parquet"),
 }
 

@@ -69,11 +69,11 @@ def test_user_adds_words_and_takes_the_usual_ones_away(tmp_path: Path) -> None:
 
 
 def test_column_of_gaps_only_is_text_unless_it_must_be_something(tmp_path: Path) -> None:
-    for words in (["nan", "nan", ""], ["NA", "?", ""]):
+    for words in (["nan", "nan", ""], ["", "", ""], ["NA", "?", ""]):
         path = written(tmp_path / "x.csv", words)
         assert read_frame(path)["x"].type == "string" and read_frame(path)["x"].null_count == 3
-    assert read_frame(path, kinds={"x": "number"})["x"].type == "double"
-    assert read_frame(path, kinds={"x": "date"})["x"].null_count == 3
+        assert read_frame(path, kinds={"x": "number"})["x"].type == "double"
+        assert read_frame(path, kinds={"x": "date"})["x"].null_count == 3
     assert read_frame(path, kinds={"x": "category"})["x"].to_pylist() == ["NA", "?", None]
 
 

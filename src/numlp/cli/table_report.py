@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numlp.data.cells import Labels, Table, cells, is_there, kind_of
-from numlp.data.number_texts import look_like_numbers
-from numlp.data.text_columns import Report
+from numlp.data.text_columns import Report, words_among_values
 from numlp.errors import printable, typed
 
 Array = NDArray[Any]
@@ -26,7 +25,6 @@ _OTHER_DATE = re.compile(
     f"([0-9]{{1,2}}[- .])?{_MONTH}[- .]*([0-9]{{1,2}},? )?[0-9]{{2,4}})( .*)?",
     re.IGNORECASE,
 )
-_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]|$)")
 _WITH_UNIT = re.compile(r"[^\w]{0,3}[0-9][0-9.,' ]*[^0-9]{1,12}")  # such as 5 kg, €1.2M
 
 
@@ -39,15 +37,15 @@ class Target(NamedTuple):
     values: Array
 
 
-def describe(table: Table, categorical: Sequence[str], report: Report) -> list[dict[str, Any]]:
-    """Return of each column its name, kind, number of different values, gaps and advice; and `readings_of` it."""
+def describe(table: Table, path: str, categorical: Sequence[str], report: Report) -> list[dict[str, Any]]:
+    """Return of each column of a file its name, kind, number of different values, gaps and advice; and `readings_of` it."""
     found = []
     for i, name in enumerate(table.names or ()):
         column = table.column(i, "category" if name in categorical else None)
         values = (column.codes if isinstance(column, Labels) else cells(column))[is_there(column)]
         kind, different, missing = kind_of(column), len(np.unique(values)), table.shape[0] - len(values)
         levels = column.levels if isinstance(column, Labels) else []
-        advice = _advice(name, kind, values, different, missing, levels)
+        advice = words_among_numbers(levels, path) or _advice(name, kind, values, different, missing, levels)
         about = {"name": name, "kind": kind, "different": different, "missing": missing, "advice": advice}
         found.append(about | readings_of(name, report))
     return found
@@ -67,17 +65,14 @@ def notes_line(about: dict[str, Any]) -> str:
     return "; ".join(part for part in (printable(about.get("reading", ""), 80), gaps, about.get("advice", "")) if part)
 
 
-def words_among_numbers(levels: Sequence[str]) -> str:
+def words_among_numbers(levels: Sequence[str], path: str) -> str:
     """Return what to do about a column of text whose cells are numbers or dates but for a few words, or nothing."""
-    from pyarrow import array
-
-    values = look_like_numbers(array(levels, "string")) | np.array([_DATE.match(text) is not None for text in levels], bool)
-    words = [level.strip() for level, value in zip(levels, values, strict=True) if not value]
-    if not 0 < len(words) <= _FEW_WORDS or values.sum() <= FEW:
+    words = words_among_values(levels)
+    if not 0 < len(words) <= _FEW_WORDS or len(levels) - len(words) <= FEW:
         return ""
     shown = ", ".join(repr(printable(word, 20)) for word in words)
-    flags = " ".join(f"--missing {typed(word)}" for word in words)
-    return f"numbers or dates beside {shown}: {flags}, if that is a gap"
+    what = "write gaps as null" if path.lower().endswith(".parquet") else " ".join(f"--missing {typed(w)}" for w in words)
+    return f"numbers or dates beside {shown}: {what}, if that is a gap"
 
 
 def _advice(name: str, kind: str, values: Array, different: int, missing: int, levels: Sequence[str]) -> str:
@@ -85,8 +80,6 @@ def _advice(name: str, kind: str, values: Array, different: int, missing: int, l
     drop = "--drop it" if name.strip() else f"--drop {typed(name)}"
     if different == 0 or (different < 2 and not missing):
         return f"nothing can be learnt from it: {drop}"
-    if kind == "category" and (words := words_among_numbers(levels)):
-        return words
     if kind == "category" and sum(map(_is_other_date, levels)) >= _NEARLY * len(levels):
         return "dates are categories unless they are written as 2024-12-31"
     if kind == "category" and different > FEW and sum(map(_is_with_unit, levels)) >= _NEARLY * len(levels):

@@ -91,7 +91,7 @@ def train_table(
     for word in report.unused:
         warn(f"{path}: no cell is {printable(word, 40)!r}, which --missing says is a gap")
     x = frame.drop_columns([target]).take(np.flatnonzero(found.there))
-    columns = describe(Table(x, path), wishes.categorical, report)
+    columns = describe(Table(x, path), path, wishes.categorical, report)
     left_out = int((~found.there).sum())
     say_table(say, path, target, found, columns, left_out, report)
     if index := index_names(path):
@@ -179,15 +179,8 @@ def predict_table(
         writer(text, lineterminator="\n").writerows([list(found), *([_cell(v, ".9g") for v in row] for row in rows)])
         replace_file(out, text.getvalue().encode())
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "source": str(path),
-                    "target": notes["target"],
-                    "predictions": [dict(zip(found, row, strict=True)) for row in rows],
-                }
-            )
-        )
+        predictions = [dict(zip(found, row, strict=True)) for row in rows]
+        print(json.dumps({"source": str(path), "target": notes["target"], "predictions": predictions}))
     elif out is not None:
         speaker(False, quiet)(f"wrote {len(rows):,} predictions to {out}")
     else:
@@ -244,7 +237,7 @@ def _target(table: Table, i: int, wishes: Wishes, path: str) -> Target:
         raise ArgumentError(f"{where} must have at least 2 different values to be a target, got {n}")
     whole = not text and bool((values == np.floor(values)).all() and np.abs(values).max() < 2**53)
     few = whole and n <= FEW
-    words = words_among_numbers(different.tolist()) if text else ""
+    words = words_among_numbers(different.tolist(), path) if text else ""
     kind = "text" if text else f"{n} different whole numbers" if few else f"numbers, {n:,} different ones"
     task = wishes.task or ("classification" if text or few else "regression")
     advice = f"; {words}" if words else ""
@@ -308,7 +301,10 @@ def _read_new(
     found = [name for name in names if name not in ignored and name != target]
     lacking, extra = model.columns_.difference(found)
     if lacking or extra:
-        raise ArgumentError(f"{where}: columns must be those of the model, got {_difference(lacking, extra)}")
+        difference = _difference(lacking, extra)
+        if index := sorted(set(lacking).intersection(index_names(path))):
+            difference += f"; {listed(index)} is the index of a pandas frame: use reset_index()"
+        raise ArgumentError(f"{where}: columns must be those of the model, got {difference}")
     kinds = dict(zip(wanted, model.columns_.kinds, strict=True))
     if target is not None:
         kinds[target] = "category" if _has_texts(model) else "number"

@@ -23,7 +23,11 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 MOST_COLUMNS = 20_000
 MOST_BYTES = 4 << 30
 MOST_UNPACKED = 1 << 30  # of the text behind a .csv.gz; a plain file may have any size
-_PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
+_MAGIC = {  # the first bytes of files that are no text
+    b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"PK\x03\x04": "an Excel workbook or a zip archive; save it as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV", b"BZh9": "bzip2; unpack it",
+    b"\xfd7zX": "xz; unpack it", b"\x28\xb5\x2f\xfd": "zstd; unpack it",
+}  # fmt: skip
 
 
 def is_frame(path: str | os.PathLike[str]) -> bool:
@@ -92,10 +96,10 @@ def _is_parquet(path: str | os.PathLike[str], where: str) -> bool:
     with os_errors(path), open(path, "rb") as file:
         head = file.read(4)
     name = where.lower()
-    found = "Parquet" if head == _PARQUET else "gzip" if head[:2] == _GZIP else "something else"
-    wanted = "Parquet" if name.endswith(".parquet") else "gzip" if name.endswith(".gz") else "something else"
-    if found != wanted:
-        expected = {"Parquet": "Parquet", "gzip": "CSV text in gzip", "something else": "CSV text"}[wanted]
+    found = next((what for mark, what in _MAGIC.items() if head.startswith(mark)), "something else")
+    wanted = "Parquet" if name.endswith(".parquet") else "gzip" if name.endswith(".gz") else "text"
+    if found != wanted and (wanted != "text" or found != "something else"):
+        expected = {"Parquet": "Parquet", "gzip": "CSV text in gzip", "text": "CSV text"}[wanted]
         raise FormatError(f"{where}: file must be {expected}, as its name says, got {found}")
     return wanted == "Parquet"
 

@@ -72,6 +72,16 @@ def read_columns(columns: dict[str, Any], source: Source, wanted: Texts) -> Any:
     return pa.table(columns).replace_schema_metadata({_REPORT: json.dumps(about)})
 
 
+def words_among_values(texts: Sequence[str]) -> list[str]:
+    """Return the texts that have the shape neither of a number nor of a date, trimmed."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    trimmed = compute.utf8_trim_whitespace(pa.array(texts, pa.string()))
+    values = look_like_numbers(trimmed) | compute.match_substring_regex(trimmed, _DATE).to_numpy(zero_copy_only=False)
+    return [str(text) for text in trimmed.filter(pa.array(~values)).to_pylist()]
+
+
 class _Different(NamedTuple):
     """The trimmed texts of a column, the different ones that are no gaps, and their counts."""
 
@@ -234,7 +244,7 @@ def _gaps(n: int, kind: str | None) -> Any:
     """Return a column of n gaps."""
     import pyarrow as pa
 
-    return pa.nulls(n, {"number": pa.float64(), "date": pa.timestamp("us")}.get(kind or "", pa.string()))
+    return pa.chunked_array([pa.nulls(n, {"number": pa.float64(), "date": pa.timestamp("us")}.get(kind or "", pa.string()))])
 
 
 def _dates(different: _Different) -> tuple[Any, Array]:
