@@ -138,6 +138,19 @@ def test_numbers_named_categorical_are_categories():
             fitted(x, categorical=[wrong])
 
 
+def test_columns_pickled_by_an_older_version_can_be_read():
+    x = objects([0.5, None, 1.5, 2.5], ["a", "b", "a", None])
+    columns, older = fitted(x), Columns.__new__(Columns)
+    older.__setstate__({name: value for name, value in vars(columns).items() if name != "_levels"})
+    np.testing.assert_array_equal(matrix(older, x), matrix(columns, x))
+
+
+def test_model_that_learnt_from_an_index_says_what_to_do(pa):
+    older = Columns(2 * [{"kind": "number", "median": 0.0, "scale": 1.0, "gap": None}], ["a", "__index_level_0__"])
+    with pytest.raises(ArgumentError, match="got no '__index_level_0__'; fit it again: an index, which it learnt from, is"):
+        matrix(older, pa.table({"a": [1.0]}))
+
+
 def test_columns_survive_json():
     x = objects([1.0, 2.0, None, 4.0] * 3, list("aabc" * 3), [f"v{i}" for i in range(12)], list("xy" * 6))
     columns = fitted(x)

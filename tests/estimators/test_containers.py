@@ -141,6 +141,7 @@ NO_CLASSES: dict[str, tuple[Any, str]] = {
     "half a character": (np.where(Y == "low", "\ud800", "x"), "a file can keep"),
     "dict": ({"a": 1}, "got a dict; use a list"),
     "ragged": ([[1], [1, 2]] * (N // 2), "rows of different length"),
+    "long double": ((np.arange(N) % 2).astype(np.longdouble), "a file can keep"),
     "several columns": (NUMBERS, "must have shape (n,), got (40, 3)"),
 }
 
@@ -169,6 +170,8 @@ CLASSES: dict[str, Any] = {
     "small": (np.arange(N) % 2).astype(np.uint8), "whole floats": (np.arange(N) % 2).astype(np.float32),
     "large": (np.arange(N) % 2).astype(np.uint64) + np.uint64(2**63), "integer objects": replaced(np.arange(N) % 2, 7),
     "truth objects": (Y == "low").astype(object), "digits": (np.arange(N) % 2).astype(str), "categories": pd.Categorical(Y),
+    "far apart": (np.arange(N) % 2).astype(np.uint64) * np.uint64(2**63 + 1),
+    "NumPy's StringDType": Y.astype(np.dtypes.StringDType()),
     "nullable": pd.Series(np.arange(N) % 2, dtype="Int64"), "odd text": np.where(Y == "low", "\t", "é\n\0x"),
 }  # fmt: skip
 
@@ -182,6 +185,13 @@ def test_classes_that_are_taken_come_back_from_the_file(name: str, tmp_path: Any
     again = TabularClassifier.load(tmp_path / "m.safetensors")
     assert again.classes_.tolist() == model.classes_.tolist() == np.unique(np.asarray(y)).tolist()
     assert again.predict(NUMBERS).tolist() == model.predict(NUMBERS).tolist()
+    assert again.score(NUMBERS, y) == model.score(NUMBERS, y)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_perceptron_scores_the_classes_that_it_is_fitted_to(name: str) -> None:
+    model = MLPClassifier((4,), max_iter=1, random_state=0).fit(NUMBERS, CLASSES[name])
+    assert model.score(NUMBERS, CLASSES[name]) == np.mean(model.predict(NUMBERS) == np.asarray(CLASSES[name]))
 
 
 @pytest.mark.parametrize("kind", [TabularRegressor, MLPRegressor])

@@ -37,9 +37,14 @@ class Integers(NamedTuple):
 
 def is_data_frame(x: Any) -> bool:
     """Return True for a frame or a column of pandas, and for anything that Arrow can read; not for what is still a query."""
-    if hasattr(x, "compute") or hasattr(x, "collect"):
+    if isinstance(x, np.ndarray) or hasattr(x, "compute") or hasattr(x, "collect"):
         return False
     return any(hasattr(x, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "to_frame")) or _is_pandas(x)
+
+
+def is_index_level(name: str) -> bool:
+    """Return whether a name is one that Arrow gives to an index of pandas without a name."""
+    return _INDEX_LEVEL.fullmatch(name) is not None
 
 
 def frame_columns(x: Any, where: str) -> dict[str, Any]:
@@ -67,19 +72,19 @@ def frame_columns(x: Any, where: str) -> dict[str, Any]:
         index = set(index_columns(table.schema))
         named = [item for item in zip(table.column_names, table.columns, strict=True) if item[0] not in index]
     _check_once([name for name, _ in named], where)
-    return {name: column for name, column in named if not _INDEX_LEVEL.fullmatch(name)}
+    return {name: column for name, column in named if not is_index_level(name)}
 
 
 def without_index(x: Any) -> Any:
     """Return a pandas, pyarrow or polars frame without columns that hold the index of a pandas frame."""
     if _is_pandas(x):
-        index = [bool(_INDEX_LEVEL.fullmatch(str(name))) for name in x.columns]
+        index = [is_index_level(str(name)) for name in x.columns]
         return x.loc[:, np.logical_not(index)] if any(index) else x
     if hasattr(getattr(x, "schema", None), "metadata"):
         names, left_out = x.schema.names, index_columns(x.schema)
     else:
         names = list(getattr(x, "columns", ()))
-        left_out = [name for name in names if isinstance(name, str) and _INDEX_LEVEL.fullmatch(name)]
+        left_out = [name for name in names if isinstance(name, str) and is_index_level(name)]
     return x.select([name for name in names if name not in left_out]) if left_out else x
 
 
@@ -104,7 +109,7 @@ def index_columns(schema: Any) -> list[str]:
         index = {name for name in found if isinstance(name, str)}
     except (ValueError, TypeError, AttributeError, RecursionError):
         index = set()
-    return [name for name in schema.names if name in index or _INDEX_LEVEL.fullmatch(name)]
+    return [name for name in schema.names if name in index or is_index_level(name)]
 
 
 def read_chunks(chunks: Any, name: str) -> Array | Integers | Dates | list[Coded]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numlp.data.arrow_columns import is_index_level
 from numlp.data.cells import Labels, Table, cells, is_there
 from numlp.data.dates import N_PARTS, Dates, date_parts
 from numlp.data.value_texts import TRUTHS, Levels
@@ -58,6 +59,13 @@ class Columns:
                 for i in placed:
                     if self.parts[i]["gap"]:
                         self._gap_at[i], self.width = self.width, self.width + 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what the constructor takes, from which the rest follows."""
+        return self.to_config()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["parts"], state["names"])  # type: ignore[misc]
 
     @property
     def coded(self) -> dict[int, int]:
@@ -158,6 +166,8 @@ class Columns:
             got = " and ".join(
                 word for word in (f"no {lacks}" if missing else "", f"{more} besides" if extra else "") if word
             )
+            if any(map(is_index_level, missing)):
+                got += "; fit it again: an index, which it learnt from, is never a column"
             raise ArgumentError(f"{where}: x must have the columns the model was fitted to, got {got}")
         place = {name: i for i, name in enumerate(table.names)}
         return [place[name] for name in self.names]

@@ -30,7 +30,7 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     else:
         refuse_no_table(X, where)
     try:
-        return validate_data(estimator, X, *(_targets(estimator, each, where) for each in y), **options)
+        return validate_data(estimator, X, *(checked_targets(estimator, each, where) for each in y), **options)
     except (TypeError, ValueError) as error:
         if not _NO_NUMBER.match(str(error)):
             raise
@@ -39,8 +39,8 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
         raise kind(f"{where}: X must hold numbers, got {_first_other(X)}; {use}") from error
 
 
-def _targets(estimator: Any, y: Any, where: str) -> Any:
-    """Return targets for scikit-learn, which would take masked numbers and dates as numbers."""
+def checked_targets(estimator: Any, y: Any, where: str) -> Any:
+    """Return targets for scikit-learn, which would take masked numbers and dates as numbers, and no objects."""
     check_unmasked(y, where, "y")
     if y is None or hasattr(y, "tocsr"):
         return y

@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from numlp.callbacks import Callback
 from numlp.errors import ArgumentError
 from numlp.estimators import settings
+from numlp.estimators.checked_data import checked_targets
 from numlp.estimators.mlp import MultilayerPerceptron, takes_steps
 from numlp.estimators.one_model import of_one_model, on_a_twin
 from numlp.losses import ClassificationLoss, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -188,6 +189,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         """Return the logarithm of `predict_proba`."""
         p = self.predict_proba(X)
         return np.log(p, out=p)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on X and its classes y, which may be objects, as in `fit`."""
+        return float(super().score(X, checked_targets(self, y, "MLPClassifier.score"), sample_weight))
 
     def _classification_loss(self) -> ClassificationLoss:
         loss = self._own_loss()

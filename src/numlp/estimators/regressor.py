@@ -119,7 +119,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         After `Poisson`, `Gamma` and `Tweedie` it is the mean exp(output); after `GaussianNLL` the mean; after `Pinball` the
         quantile that is nearest to the median.
         """
-        return self._finite(self._numbers(self._outputs(X)), "predict")
+        numbers = self._numbers(self._outputs(X))
+        return self._finite(numbers, "predict") if self.out_activation_ == "exp" else numbers
 
     @of_one_model
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] | None = None) -> Array:

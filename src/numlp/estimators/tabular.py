@@ -18,7 +18,7 @@ from numlp.estimators.calibration import log_mean_softmax, temperature
 from numlp.estimators.members import Members
 from numlp.estimators.one_model import of_one_model, on_a_twin
 from numlp.estimators.table_model import TableModel
-from numlp.estimators.targets import classes_of, numbers_of
+from numlp.estimators.targets import array_of_classes, classes_of, numbers_of
 from numlp.estimators.weights import sample_weights
 from numlp.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from numlp.network import Network
@@ -197,7 +197,7 @@ class TabularClassifier(ClassifierMixin, TableModel):
             or not all(isinstance(c, str | int | float) for c in classes)
         ):
             raise ValueError(repr(classes))
-        self.classes_ = np.array(classes)
+        self.classes_ = array_of_classes(classes)
 
 
 class TabularRegressor(RegressorMixin, TableModel):

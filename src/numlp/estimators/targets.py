@@ -36,12 +36,20 @@ def classes_of(y: Any, n: int, where: str) -> Array:
     check_classification_targets(y)
     classes = np.unique(y)
     try:  # as a model file keeps them
-        kept = np.array_equal(np.array(parse_json(json.dumps(classes.tolist()), where, finite=False)), classes)
-    except CheckpointError:
+        text = json.dumps(classes.tolist())
+        kept = array_of_classes(parse_json(text, where, finite=False)).tolist() == classes.tolist()
+    except (CheckpointError, TypeError):  # TypeError of long double
         kept = False
     if not kept:
         raise DTypeError(f"{where}: y must hold classes that a file can keep, got {printable(repr(classes.tolist()), 60)}")
     return y
+
+
+def array_of_classes(classes: list[Any]) -> Array:
+    """Return classes from a file as an array; NumPy alone would round integers beyond 2^63 that are beside smaller ones."""
+    found = np.array(classes)
+    is_rounded = found.dtype.kind == "f" and all(isinstance(value, int) and value >= 0 for value in classes)
+    return np.array(classes, np.uint64) if is_rounded else found
 
 
 def labels_of(y: Any, where: str) -> Array:
@@ -50,6 +58,7 @@ def labels_of(y: Any, where: str) -> Array:
     Errors  ArgumentError naming a row without a class; DTypeError if classes are of several kinds.
     """
     array = _array(y, where)
+    array = array.astype(object) if array.dtype.kind == "T" else array  # NumPy's StringDType
     if isinstance(y, list | tuple) and array.dtype.kind == "U":  # NumPy makes text of numbers beside text
         array = array if all(isinstance(cell, str) for cell in np.asarray(y, object).flat) else np.asarray(y, object)
     gaps = _gaps(array)
