@@ -124,14 +124,14 @@ class Table:
     def _found(self, i: int, exact: bool) -> Column | Integers:
         """Return column i as it is; text that reads as numbers stays text if it is to be `exact`."""
         column = self._matrix[:, i] if self._frame is None else self._frame[i]
+        if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+            return column.astype(np.float64, copy=False)
         name = f"{self._where}: {self.name(i)}"
         if isinstance(column, Coded):
             return _labels([column])
         if not isinstance(column, np.ndarray):
             found = read_chunks(column, name)
             return _labels(found) if isinstance(found, list) else found
-        if column.dtype.kind == "f":
-            return column.astype(np.float64, copy=False)
         if column.dtype.kind in "iu":
             return Integers(column, np.ones(len(column), bool))
         if column.dtype.kind not in "bOMU":

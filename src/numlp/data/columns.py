@@ -46,6 +46,7 @@ class Columns:
     def __init__(self, parts: Sequence[dict[str, Any]], names: Sequence[str] | None) -> None:
         self.parts, self.names = [dict(part) for part in parts], None if names is None else list(names)
         self._levels = {i: Levels(part["levels"]) for i, part in enumerate(self.parts) if "levels" in part}
+        self._scales = {i: _arrays(part) for i, part in enumerate(self.parts) if part["kind"] in _NUMBERS}
         self._spans: dict[int, slice] = {}
         self._gap_at: dict[int, int] = {}
         self.n_numbers = self.width = 0
@@ -121,7 +122,7 @@ class Columns:
             numbers = cells(column) if rows is None else cells(column)[rows]
             gaps = np.isnan(numbers)
             numbers = date_parts(numbers) if isinstance(column, Dates) else numbers[:, None]
-            scaled = _standardized(numbers, part)
+            scaled = _standardized(numbers, *self._scales[i])
             out[:, self._spans[i]] = np.where(gaps[:, None], 0, scaled)
             if part["gap"]:
                 out[:, self._gap_at[i]] = np.array(part["gap"])[gaps.astype(int)]
@@ -269,9 +270,13 @@ def clip(z: Array) -> Array:
     return z / np.sqrt(1 + (z / 3) ** 2)
 
 
-def _standardized(x: Array, part: dict[str, Any]) -> Array:
+def _arrays(part: dict[str, Any]) -> tuple[Array, Array]:
+    """Return median and scale of a column of numbers or dates."""
+    return np.array(part["median"]), np.array(part["scale"])
+
+
+def _standardized(x: Array, median: Array, scale: Array) -> Array:
     """Return equations (1) and (3) of `Columns`, for any finite x."""
-    median, scale = np.array(part["median"]), np.array(part["scale"])
     try:
         with np.errstate(over="raise"):
             return clip((x - median) * scale)

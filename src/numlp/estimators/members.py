@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from numlp.config import from_config, to_config
 from numlp.errors import CheckpointError
+from numlp.finite import FEW
 from numlp.layers import LAYERS, Average, Layer, Softmax
 from numlp.losses import ClassificationLoss, CrossEntropy, Loss
 from numlp.network import Network
@@ -46,6 +47,8 @@ class Members:
             networks = self._asked.pop()
         except IndexError:
             networks = [self._new(network) for network in self.networks]
+        if len(x) <= FEW:
+            x = x.astype(networks[0].dtype)  # once, and not for each member
         try:
             for network, params in self._pairs(networks):
                 network.params[...] = params

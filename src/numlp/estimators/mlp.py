@@ -317,11 +317,12 @@ class MultilayerPerceptron(CallbackSupportMixin, BaseEstimator):
         warnings.warn(f"Training diverged; the best weights are restored. {error}", ConvergenceWarning, stacklevel=7)
 
     def _outputs(self, X: Any) -> Array:
-        """Return the network's outputs for X, a copy; for methods that are `of_one_model`, which brings `network_` up to date."""
-        check_is_fitted(self)
+        """Return the network's outputs for X, a copy."""
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)  # slow for one row
         x = _dense(validated(self, X, accept_sparse=("csr", "csc"), reset=False))
         with nullcontext() if self.n_threads is None else kernels.threads(1, self.n_threads):
-            return self.network_.outputs(x, progress=False)
+            return self._network().outputs(x, progress=False)
 
     def _own_loss(self) -> Loss | None:
         """Return the loss of the network: within `fit`, what its objective is made of."""

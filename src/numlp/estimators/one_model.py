@@ -23,9 +23,9 @@ def of_one_model(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatena
 
     @wraps(method)
     def asked(estimator: Any, *arguments: P.args, **options: P.kwargs) -> R:
-        if hasattr(estimator, "coefs_"):  # of a multilayer perceptron, to which arrays may have been assigned
-            estimator._network()
-        return method(twin(estimator), *arguments, **options)
+        found = object.__new__(type(estimator))
+        found.__dict__ = estimator.__dict__  # not changed by `fit`, which puts another one in its place
+        return method(found, *arguments, **options)
 
     return asked  # type: ignore[return-value]  # the estimator is never given by its name
 

@@ -323,7 +323,8 @@ class TableModel(BaseEstimator):
         return table
 
     def _matrix(self, X: Any, where: str) -> Array:
-        check_is_fitted(self, "members_")
+        if not hasattr(self, "members_"):
+            check_is_fitted(self, "members_")  # slow for one row
         return self.columns_.matrix(self._table(X, where, reset=False), where)
 
     def _new_loss(self) -> Loss:
