@@ -23,7 +23,8 @@ REFUSALS = (NumlpError, AttributeError)
 
 def names_of(part: Any) -> list[str]:
     """Return the names of all public attributes that are no methods."""
-    return [name for name in dir(part) if name[0] != "_" and "." not in name and not callable(getattr(part, name, None))]
+    names = [name for name in dir(part) if name[0] != "_" and "." not in name and hasattr(part, name)]
+    return [name for name in names if not callable(getattr(part, name))]
 
 
 def others(value: Any) -> Iterator[Any]:
@@ -263,6 +264,19 @@ def test_view_takes_what_is_assigned_in_place() -> None:
         layer.W = np.ma.masked_equal(np.ones((3, 2)), 1)  # type: ignore[attr-defined]
     with pytest.raises(ReadOnlyError, match="Dense: W must stay"):
         del layer.W  # type: ignore[attr-defined]
+
+
+def test_name_of_other_libraries_is_refused_except_in_own_parts() -> None:
+    class Own(nl.Layer):
+        def __init__(self) -> None:
+            self.n_in = self.n_out = 2
+            self.trainable = False
+
+    assert Own().trainable is False
+    with pytest.raises(ReadOnlyError, match=r"Adam: lr must stay None, got 0\.1; set learning_rate"):
+        nl.Adam().lr = 0.1
+    with pytest.raises(ReadOnlyError, match=r"Dense: trainable must stay None, got False; write layer\.dW"):
+        nl.Dense(2, 2).trainable = False
 
 
 @pytest.mark.filterwarnings("ignore:fit. loss after")

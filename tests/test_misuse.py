@@ -65,7 +65,10 @@ MISUSES: dict[str, Misuse] = {
     # dtype
     "fit x text": Misuse(lambda s: fit(s, x=s.x.astype(str)), DTypeError, "fit: x must hold real numbers, got dtype <U32"),
     "fit x complex": Misuse(lambda s: fit(s, x=s.x.astype(complex)), DTypeError, "fit: x must hold real numbers, got dtype complex128"),
-    "fit x objects": Misuse(lambda s: fit(s, x=s.x.astype(object)), DTypeError, "fit: x must hold real numbers, got dtype object"),
+    "fit x objects": Misuse(lambda s: fit(s, x=s.x.astype(object)), DTypeError, "fit: x must hold real numbers, got dtype object; write x.astype(float)"),
+    "fit x with a gap": Misuse(lambda s: fit(s, x=[[1, 2, None, 4]] * 6), DTypeError, "fit: x must hold real numbers, got dtype object, the first that is no number None at x[0, 2]; fill or drop it"),
+    "weights too large": Misuse(lambda s: nl.fit(s.net, (s.x, s.y, np.full(6, 1e308)), epochs=1), ArgumentError, "fit: weight must have a sum in float64, got weights up to 1e+308; scale them"),
+    "class names in a set": Misuse(lambda s: nl.Network([D(4, 2)], class_names={"a"}), DTypeError, "Network: class_names must be a sequence of names, got {'a'}"),
     "forward float64": Misuse(lambda s: s.net.forward(s.x.astype(np.float64)), DTypeError, "Dense(4 -> 5, relu).forward: x must have dtype float32, got float64; use x.astype(float32)"),
     "backward float64": Misuse(lambda s: (s.net.forward(s.x), s.net.backward(np.zeros((6, 3)))), DTypeError, "Network.backward: dy must have dtype float32, got float64"),
     "network dtype": Misuse(lambda s: nl.Network([D(2, 2)], dtype="float16"), ArgumentError, "Network: dtype must be one of float32, float64, got 'float16'; did you mean 'float64'?"),

@@ -7,6 +7,7 @@ also derives from the built-in exception a Python programmer would catch.
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from shlex import quote
 from typing import Any
 
@@ -146,8 +147,16 @@ def check_matrix(x: Any, where: str, name: str, n_columns: int) -> NDArray[Any]:
 
 def check_real(x: NDArray[Any], where: str, name: str) -> None:
     """Raise DTypeError unless `x` holds integers, booleans or real floating point numbers."""
-    if x.dtype.kind not in "fiub":
-        raise DTypeError(f"{where}: {name} must hold real numbers, got dtype {x.dtype}")
+    if x.dtype.kind in "fiub":
+        return
+    hint = ""
+    if x.dtype.kind == "O":  # a table with a gap or a word in a column, or numbers as objects
+        others = ((index, value) for index, value in np.ndenumerate(x) if not isinstance(value, Real))
+        index, value = next(others, ((), None))
+        at = ", ".join(map(str, index))
+        hint = f", the first that is no number {value!r:.40} at {name}[{at}]; fill or drop it" if index else ""
+        hint = hint or f"; write {name}.astype(float)"
+    raise DTypeError(f"{where}: {name} must hold real numbers, got dtype {x.dtype}{hint}")
 
 
 def check_finite(x: NDArray[Any], where: str, name: str) -> tuple[float, float]:
@@ -224,7 +233,10 @@ def check_weight(weight: Any, n: int, where: str) -> NDArray[np.float64]:
         raise ArgumentError(f"{where}: weight must be at least 0, got {weight[negative[0]]:g} at row {negative[0]}")
     if not weight.any():
         raise ArgumentError(f"{where}: weight must be above 0 in at least 1 row, got 0 in all {n}")
-    return weight.astype(np.float64)
+    weight = weight.astype(np.float64)
+    if weight.max() > np.finfo(np.float64).max / n:  # their sum
+        raise ArgumentError(f"{where}: weight must have a sum in float64, got weights up to {weight.max():g}; scale them")
+    return weight
 
 
 def check_choice(value: Any, choices: Iterable[str], where: str, name: str) -> str:

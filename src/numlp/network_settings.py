@@ -52,7 +52,7 @@ def check_network(
 def _class_names(class_names: Any, n_out: int) -> tuple[str, ...] | None:
     if class_names is None:
         return None
-    if not hasattr(class_names, "__iter__"):
+    if not hasattr(class_names, "__iter__") or isinstance(class_names, set | frozenset):  # a set has no order
         raise DTypeError(f"Network: class_names must be a sequence of names, got {class_names!r:.60}")
     names = tuple(str(each) for each in class_names)
     if len(names) != n_out:

@@ -51,7 +51,7 @@ def describe_inputs(x: NDArray[Any], unit: float = 1.0) -> Inputs:
     side = math.isqrt(x.shape[1])
     if side * side != x.shape[1] or side < 8 or low == high:
         return Inputs(low, high, low)
-    paper = low if np.median(x) <= (low + high) / 2 else high
+    paper = low if 2 * np.count_nonzero(x <= (low + high) / 2) >= x.size else high
     if side < _MARGINLESS:
         return Inputs(low, high, paper)
     boxes, offsets = figure_layouts(np.abs(x - paper).reshape(-1, side, side) / (high - low))

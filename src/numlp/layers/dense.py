@@ -62,6 +62,7 @@ class Layer(Part):
     n_out: int = fixed()
     dtype: np.dtype[Any] = fixed("build a network of another dtype")
     need_dx: bool = result("call reserve(batch_size, need_dx)")
+    trainable: Any = result("write layer.dW[...] = 0 in on_gradients of a callback")  # of other libraries
     stacks: tuple[tuple["Layer", ...], ...] = ()  # the layers inside it, where there are any
     takes_any_scale = False  # whether, as the first layer, it brings x near [-1, 1] by itself
     _bound = False

@@ -67,6 +67,7 @@ class Optimizer(Part):
     scale: float = number(low=0)
     n_steps: int = setting(check_steps)
     rate: float = result("set learning_rate or scale")
+    lr: Any = result("set learning_rate")  # what other libraries call it
     _weight_decay: float | Schedule = 0.0
     _rate = 0.0
 
