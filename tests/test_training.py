@@ -274,6 +274,7 @@ def test_bar_on_a_terminal_shows_loss_and_accuracy(digits: Any, monkeypatch: pyt
         def flush(self) -> None:
             pass
 
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setattr(
         "tqdm.std.time", iter(range(0, 10_000_000, 5)).__next__

@@ -79,7 +79,7 @@ def terminal_width(file: TextIO | None) -> int | None:
         return None
     try:
         columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(file.fileno()).columns)
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # what consoles put in the place of a file
         columns = 0
     return (columns if columns > 0 else 80) - 1  # a line that fills it may be broken
 

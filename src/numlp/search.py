@@ -80,9 +80,9 @@ def search(
     >>> import numlp as nl
     >>> def train_one(train, validation, hidden):
     ...     network = nl.Network([nl.Dense(64, hidden, "relu"), nl.Dense(hidden, 10)], rng=0)
-    ...     nl.fit(network, train, epochs=3)
+    ...     nl.fit(network, train, epochs=3, batch_size=16)
     ...     return network
-    >>> nl.search(train_one, nl.load_digits(), {"hidden": [2, 50]}).best
+    >>> nl.search(train_one, nl.load_digits(), {"hidden": [5, 50]}).best
     {'hidden': 50}
     """
     check_choice(monitor, ("accuracy", "loss"), "search", "monitor")

@@ -304,5 +304,5 @@ def all_finite(values: Array) -> bool:
 
 
 def few_finite(values: Array) -> bool:
-    """Whether all of so few numbers are finite that the call takes most of the time."""
+    """found = all_finite(values), for so few numbers that the call itself takes most of the time."""
     return all_finite(values)
