@@ -165,6 +165,7 @@ def test_dialect_is_found_and_said_where_it_is_not_ordinary(name: str, tmp_path:
 
 ASKED = {
     "numbers and a word": ("5.1,abc,3.5\n4.9,3.0,1.4\n", {}, "line 1: it must be clear whether this line holds the column names or a row, got 5.1, abc, 3.5; use --header or --no-header"),
+    "names of an array in pandas": ("0,1,2\n0.5,1.5,2.5\n3.5,4.5,5.5\n", {}, "a row, got 0, 1, 2; use --header or --no-header"),
     "city and two years": ("city,2019,2020\nParis,5,1\nRome,6,1\n", {}, "use --header or --no-header"),
     "two delimiters": ("a;b,c\nx;y,z\n", {}, "file must have one delimiter, got ',' and ';', which both separate each row into as many cells; use --delimiter"),
     "report above numbers": ("Sales of May\n1,2\n3,4\n", {}, "line 1: row must have 2 columns, got 1; use --skip-rows 1, if the rows begin below"),

@@ -22,7 +22,10 @@ BAD = {
     "a cell too many": (b"a,b\n" + b"1,2\n" * 20 + b"1,2,3\n", "line 22: row must have 2 columns, got 3; put a cell"),
     "empty": (b"", "got an empty file"),
     "header only": (b"a,b\n", "at least 1 row below the column names, got none"),
-    "twice": (b"a,a\n1,2\n", "column names must differ, got 'a' 2 times"),
+    "twice": (
+        b"a,a\n1,2\n",
+        "column names must differ, got 'a' 2 times; rename one, or use --no-header if the first line is a row",
+    ),
     "not UTF-8": (b"a,b\n1,\xff\n", "must be CSV text in UTF-8, got the byte 0xff"),
     "10 MB cell": (b"a\n" + b"x" * 10**7, "line 2: row must have at most 1,048,576 characters"),
     "NUL": (b"a,b\n1,x\n2,y\0\n", "line 3 column 'b': cell must be text, got a NUL character"),

@@ -8,6 +8,7 @@ from itertools import pairwise
 from numlp.data.value_texts import GAP_WORDS
 
 _MOST_ROWS = 200  # that are looked at
+_LEAST_COUNT = 3  # columns that count from 0 may be named so
 _NEARLY = 0.9  # a column with this share of values is one of values
 _EXPONENT = re.compile(r"(?<=[0-9.])[eE][+-]?(?=[0-9])|(?<=[0-9])[Tt](?=[0-9])|(?<=[0-9])[Zz]$")
 LETTER = re.compile(r"[^\W\d]|[;|\t]")
@@ -41,6 +42,8 @@ def is_header(first: list[str], rows: list[list[str]]) -> bool | None:
     if names:
         sure = counts and (float(numbers[0]) == 0 or len(numbers) > 3)
         return None if gaps > names or (values and not sure and names <= 2 * values) else True
+    if len(first) >= _LEAST_COUNT and first == [str(i) for i in range(len(first))]:
+        return None  # as pandas names the columns of an array
     if values:
         pandas = index and float(columns[0][0]) == 0 and _count_up(["-1", *first[1:]])
         sure = values > 3 or (pandas and len(rows) > 4)

@@ -222,7 +222,8 @@ def _table_dialect(path: str | os.PathLike[str], where: str, options: CsvOptions
     dialect = find_dialect(path, options)
     if not dialect.names:
         raise FormatError(f"{where}: file must have a line of column names, got an empty file")
-    _names(dialect.columns(), where)
+    advice = "; rename one, or use --no-header if the first line is a row" if dialect.header else ""
+    _names(dialect.columns(), where, advice)
     return dialect
 
 
@@ -241,7 +242,7 @@ def _check_unpacked(path: str | os.PathLike[str], where: str) -> None:
         raise FormatError(f"{where}: file must be whole gzip, got {error}") from error
 
 
-def _names(names: list[str], where: str) -> list[str]:
+def _names(names: list[str], where: str, advice: str = "; rename one") -> list[str]:
     """Return the names if they are a table's: not too many, and each once."""
     if not 0 < len(names) <= MOST_COLUMNS:
         raise FormatError(f"{where}: file must have 1 to {MOST_COLUMNS:,} columns, got {len(names):,}")
@@ -249,7 +250,7 @@ def _names(names: list[str], where: str) -> list[str]:
     if any("\0" in name for name in names):
         raise FormatError(f"{where}: column names must be text, got a NUL character in one")
     if times > 1:
-        raise FormatError(f"{where}: column names must differ, got {printable(name, 60)!r} {times} times")
+        raise FormatError(f"{where}: column names must differ, got {printable(name, 60)!r} {times} times{advice}")
     return names
 
 

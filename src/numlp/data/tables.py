@@ -28,7 +28,8 @@ def read_csv(path: str | os.PathLike[str], **csv: Unpack[CsvOptions]) -> Table:
 
     How the file is written is found by `find_dialect`, or given: `delimiter`, `quote`, `encoding`, `header`, `skip_rows`. A
     first line is one of names if its cells are no numbers: a gap or a wrong cell among numbers is an error, as in any
-    other line, and a line of numbers only ("0,1,2") is a row: give one column a name with a letter, or header=True.
+    other line, and a line of numbers only ("1,2,4") is a row: give one column a name with a letter, or header=True. A first
+    line of 0, 1, 2 and so on, as pandas names the columns of an array, is refused without `header`.
 
     Errors  FormatError naming line and column for what is not a finite number, with the count, a row of another length or
         of more than 1,048,576 characters, an empty file or one that is not text; ArgumentError for an option that cannot
