@@ -131,7 +131,6 @@ FOUND: dict[str, tuple[str | bytes, str, list[str], list[Any]]] = {
     "sep line": ("sep=;\r\na;b\r\n1;2\r\n", "separated by ';'", ["a", "b"], [1.0]),
     "report above": ("Sales of May\n\na;b\n1;x\n2;y\n", "separated by ';', 1 line before the column names left out", ["a", "b"], [1.0, 2.0]),
     "comment above": ("# made by hand\na,b,c\n1,x,y\n2,y,z\n", "1 line before the column names left out", ["a", "b", "c"], [1.0, 2.0]),
-    "comment of several cells": ("# made, by me\na,b,c\n1,2,3\n4,5,6\n", "1 line before the column names left out", ["a", "b", "c"], [1.0, 4.0]),
     "spreadsheet with a title": ("Sales of May,,\n,,\na,b,c\nx,y,z\ny,x,z\n", "2 lines before the column names left out", ["a", "b", "c"], ["x", "y"]),
     "spreadsheet with facts above": ("Sensor,A1,\nPlace,Roof,\n,,\na,b,c\nx,y,z\ny,x,z\n", "3 lines before the column names left out", ["a", "b", "c"], ["x", "y"]),
     "names, then a row of gaps": ("a,b,\n,,\nx,y,\ny,x,\n", "1 empty column without a name left out", ["a", "b"], [None, "x", "y"]),
@@ -149,6 +148,7 @@ FOUND: dict[str, tuple[str | bytes, str, list[str], list[Any]]] = {
     "no header": ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "no line of column names: they are 1, 2, ...", ["1", "2", "3"], [5.1, 4.9]),
     "no header, only words": ("p,x\ne,x\np,s\np,x\n", "no line of column names: they are 1, 2, ...", ["1", "2"], ["p", "e", "p", "p"]),
     "years as names": ("city,2019,2020,2021,2022\nParis,5,1,8,3\nRome,6,1,7,2\n", "", ["city", "2019", "2020", "2021", "2022"], ["Paris", "Rome"]),
+    "months as names": ("city,2024-01,2024-02\nParis,5,1\nRome,6,1\n", "", ["city", "2024-01", "2024-02"], ["Paris", "Rome"]),
     "gap in the first row": ("1,,3\n4,5,6\n", "no line of column names: they are 1, 2, ...", ["1", "2", "3"], [1.0, 4.0]),
 }  # fmt: skip
 
@@ -169,6 +169,7 @@ ASKED = {
     "city and two years": ("city,2019,2020\nParis,5,1\nRome,6,1\n", {}, "use --header or --no-header"),
     "two delimiters": ("a;b,c\nx;y,z\n", {}, "file must have one delimiter, got ',' and ';', which both separate each row into as many cells; use --delimiter"),
     "report above numbers": ("Sales of May\n1,2\n3,4\n", {}, "line 1: row must have 2 columns, got 1; use --skip-rows 1, if the rows begin below"),
+    "comment of several cells": ("# made, by me\na,b,c\n1,2,3\n4,5,6\n", {}, "line 2: row must have 2 columns, got 3; use --skip-rows, if the table begins further down"),
     "facts above": ("Sensor,A1\nPlace,Roof\na,b,c\n1,2,3\n4,5,6\n", {}, "line 3: row must have 2 columns, got 3; use --skip-rows, if the table begins further down"),
     "one column of decimal commas": ("a\n0,5\n1,5\n", {}, "or --delimiter tab for a single column"),
     "unnamed cell further down": ("a,b,\n" + "1,2,\n" * 50_000 + "1,2,3\n", {}, "line 50002 column 3: cell must be empty in a column without a name, got '3'; give the column a name"),

@@ -229,13 +229,12 @@ def _notes(rows: list[tuple[int, list[str]]]) -> int:
     below = lines[empty + 1 :]
     if below and below[0][-1] and not any(cells[-1] for cells in lines[:empty]) and is_header(below[0], below[1:]):
         return empty + 1  # a spreadsheet with lines above the table, which fill less than its columns
-    count = next((k for k, cells in enumerate(lines) if not _is_note(cells, width)), 0)
+    count = next((k for k, cells in enumerate(lines) if not _is_note(cells)), 0)
     while count and not any(lines[count - 1]) and not is_header(lines[count], lines[count + 1 :]):
         count -= 1  # a row of gaps
     return count
 
 
-def _is_note(cells: list[str], width: int) -> bool:
-    if any(cells[1:]):
-        return cells[0][:1] == "#" and len(cells) != width
-    return not cells[0] or cells[0][:1] == "#" or LETTER.search(cells[0]) is not None
+def _is_note(cells: list[str]) -> bool:
+    """Whether a row of a table with several columns is a line of text, a comment, or cells that are all empty."""
+    return not any(cells[1:]) and (not cells[0] or cells[0][:1] == "#" or LETTER.search(cells[0]) is not None)

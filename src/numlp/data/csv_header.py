@@ -12,6 +12,7 @@ _LEAST_COUNT = 3  # columns that count from 0 may be named so
 _NEARLY = 0.9  # a column with this share of values is one of values
 _EXPONENT = re.compile(r"(?<=[0-9.])[eE][+-]?(?=[0-9])|(?<=[0-9])[Tt](?=[0-9])|(?<=[0-9])[Zz]$")
 LETTER = re.compile(r"[^\W\d]|[;|\t]")
+_DATE = re.compile("[0-9] *[-/:] *[0-9]")  # or a time
 _NO_VALUE = re.compile(r"[,.][,.]|,$|\n|\r")
 _WORDS = GAP_WORDS | {"inf", "infinity"}  # that stand among numbers
 
@@ -19,8 +20,9 @@ _WORDS = GAP_WORDS | {"inf", "infinity"}  # that stand among numbers
 def is_header(first: list[str], rows: list[list[str]]) -> bool | None:
     """Return whether the first row holds the names of the columns; None where it may and may not.
 
-    In a column of values a word is a name and a value is none; a gap says nothing. In a column of words, a word that comes
-    again is no name. Numbers that count, such as 0, 1, 2 or 2019, 2020, may be names beside words.
+    In a column of values a word is a name, and so is a date above numbers; a value is none, and a gap says nothing. In a
+    column of words, a word that comes again is no name. Numbers that count, such as 0, 1, 2 or 2019, 2020, may be names
+    beside words.
     """
     if not any(first):
         return False
@@ -30,7 +32,8 @@ def is_header(first: list[str], rows: list[list[str]]) -> bool | None:
     for cell, column in zip(first, columns, strict=True):
         below = [c for c in column if not _is_gap(c)]
         typed = (not rows or len(below) > 0) and sum(map(is_value, below)) >= _NEARLY * len(below)
-        gap, value = _is_gap(cell), is_value(cell)
+        date = _DATE.search(cell) and below and not any(map(_DATE.search, below))  # above what is no date
+        gap, value = _is_gap(cell), is_value(cell) and not date
         names += typed and not gap and not value
         values += typed and value
         gaps += typed and gap
