@@ -218,24 +218,24 @@ def check_same_length(x: NDArray[Any], y: NDArray[Any], where: str) -> None:
         raise ShapeError(f"{where}: x has {len(x)} rows, y has {rows}; they must be equal")
 
 
-def check_weight(weight: Any, n: int, where: str) -> NDArray[np.float64]:
+def check_weight(weight: Any, n: int, where: str, name: str = "weight") -> NDArray[np.float64]:
     """Return the weights of n rows as float64: finite, at least 0, not all 0.
 
     Errors  ShapeError, DTypeError, ArgumentError, with the first row that does not fit.
     """
-    weight = as_array(weight, where, "weight")
+    weight = as_array(weight, where, name)
     if weight.shape != (n,):
-        raise ShapeError(f"{where}: weight must have shape ({n},), one number for each row, got {weight.shape}")
-    check_real(weight, where, "weight")
-    check_finite(weight, where, "weight")
+        raise ShapeError(f"{where}: {name} must have shape ({n},), one number for each row, got {weight.shape}")
+    check_real(weight, where, name)
+    check_finite(weight, where, name)
     negative = np.flatnonzero(weight < 0)
     if len(negative):
-        raise ArgumentError(f"{where}: weight must be at least 0, got {weight[negative[0]]:g} at row {negative[0]}")
+        raise ArgumentError(f"{where}: {name} must be at least 0, got {weight[negative[0]]:g} at row {negative[0]}")
     if not weight.any():
-        raise ArgumentError(f"{where}: weight must be above 0 in at least 1 row, got 0 in all {n}")
+        raise ArgumentError(f"{where}: {name} must be above 0 in at least 1 row, got 0 in all {n}")
     weight = weight.astype(np.float64)
     if weight.max() > np.finfo(np.float64).max / n:  # their sum
-        raise ArgumentError(f"{where}: weight must have a sum in float64, got weights up to {weight.max():g}; scale them")
+        raise ArgumentError(f"{where}: {name} must have a sum in float64, got weights up to {weight.max():g}; scale them")
     return weight
 
 

@@ -39,6 +39,11 @@ def test_column_whose_middle_half_is_constant_is_scaled_by_its_range_and_a_const
     np.testing.assert_allclose(matrix(fitted(x), x)[[0, -1]], [[0, 0], [clip(np.array(2.0)), 0]], rtol=1e-6)
 
 
+def test_column_of_the_smallest_numbers_is_constant_without_a_warning_of_numpy():
+    x = np.array([[1e-310], [2e-310], [3e-310]])
+    assert matrix(fitted(x), x).tolist() == [[0.0]] * 3
+
+
 def test_only_the_given_rows_are_fitted_to():
     x = np.arange(10.0)[:, None]
     assert fitted(x, rows=range(5)).parts == fitted(x[:5]).parts != fitted(x).parts
@@ -136,6 +141,17 @@ def test_numbers_named_categorical_are_categories():
     for wrong in (2, "a", -1):
         with pytest.raises(ArgumentError, match=f"^fit: categorical must name columns of x, got {wrong!r}"):
             fitted(x, categorical=[wrong])
+
+
+def test_mask_of_categories_may_be_in_another_order_than_the_columns(pa):
+    table = pa.table({name: [1, 2, 3] for name in "abc"})
+    for mask in ({"c": True, "a": False, "b": False}, {"c": True}):
+        assert [part["kind"] for part in fitted(table, categorical=mask).parts] == ["number", "number", "levels"]
+
+
+def test_mask_of_zeros_and_ones_is_refused():
+    with pytest.raises(ArgumentError, match=r"categorical must name each column once, got .0, 0, 1.; a mask must hold"):
+        fitted(np.ones((2, 3)), categorical=[0, 0, 1])
 
 
 def test_columns_pickled_by_an_older_version_can_be_read():

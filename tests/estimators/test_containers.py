@@ -238,6 +238,13 @@ def test_masked_numbers_are_refused_at_every_entry_point(kind: Any) -> None:
 NO_NUMBERS: dict[str, tuple[Callable[[], Any], str]] = {
     "text": (lambda: shuffled(NUMBERS).assign(color="red"), "X must hold numbers, got text in column 'color'; TabularC"),
     "dates": (lambda: shuffled(NUMBERS).assign(count=DAY), "X must hold numbers, got dates in column 'count'; TabularC"),
+    "only dates": (lambda: pd.DataFrame({"day": [DAY] * N}), "X must hold numbers, got dates in column 'day'; TabularC"),
+    "only dates of polars": (
+        lambda: pl.DataFrame({"day": [DAY] * N}),
+        "X must hold numbers, got dates in column 'day'; Tab",
+    ),
+    "only dates of arrow": (lambda: pa.table({"day": [DAY] * N}), "X must hold numbers, got dates in column 'day'; Tab"),
+    "array of dates": (lambda: np.full((N, 1), DAY, "M8[s]"), "X must hold numbers, got dates in column 0; TabularC"),
     "nested": (
         lambda: shuffled(NUMBERS).assign(count=[[1]] * N),
         "got neither numbers nor text in column 'count'; TabularC",
@@ -271,6 +278,7 @@ def test_perceptrons_name_the_column_that_is_not_of_numbers(kind: Any, name: str
         ("learning_rate", float("nan"), "learning_rate must be a number above 0, got nan"),
         ("hidden_layer_sizes", 0, "hidden_layer_sizes must be a whole number of at least 1, got 0"),
         ("hidden_layer_sizes", [5, 0], "hidden_layer_sizes must be a whole number of at least 1, got 0"),
+        ("hidden_layer_sizes", (), "hidden_layer_sizes must have at least 1 width, got none"),
         ("hidden_layer_sizes", "64", "hidden_layer_sizes must be a whole number of at least 1, got '64'"),
         ("batch_size", 0, "batch_size must be a whole number of at least 1, got 0"),
     ],

@@ -32,7 +32,7 @@ def test_weights_are_checked() -> None:
     assert sample_weights(2, 3, "here") is not None
     with pytest.raises(ArgumentError, match="here: sample_weight must not be zero in every row, got zeros only"):
         sample_weights([0, 0], 2, "here")
-    with pytest.raises(ShapeError, match="here: weight must have shape"):
+    with pytest.raises(ShapeError, match="here: sample_weight must have shape"):
         sample_weights([1, 2, 3], 2, "here")
 
 

@@ -238,6 +238,10 @@ def _chosen(table: Table, categorical: Any) -> set[int]:
             f"fit: categorical must be a list of columns of x, got a {type(categorical).__name__}; use list()"
         )
     alone = isinstance(categorical, str) or not isinstance(categorical, Iterable) or getattr(categorical, "ndim", 1) == 0
+    named = {str(key): value for key, value in categorical.items()} if hasattr(categorical, "items") else {}
+    if named and all(isinstance(value, bool | np.bool_) for value in named.values()):
+        if named.keys() <= set(table.names or ()):  # a mask of pandas, which may be in another order than the columns
+            return {i for i, name in enumerate(table.names or ()) if named.get(name)}
     items = [categorical] if alone else list(categorical)
     if items and all(isinstance(item, bool | np.bool_) for item in items):
         if len(items) != table.shape[1]:
@@ -245,7 +249,12 @@ def _chosen(table: Table, categorical: Any) -> set[int]:
                 f"fit: categorical must have {table.shape[1]} truth values, one for each column of x, got {len(items)}"
             )
         return {i for i, item in enumerate(items) if item}
-    return {_place(table, item) for item in items}
+    places = [_place(table, item) for item in items]
+    if len(set(places)) < len(places) == table.shape[1] and all(item in (0, 1) for item in items):
+        raise ArgumentError(
+            f"fit: categorical must name each column once, got {items!r}; a mask must hold truth values, as with == 1"
+        )
+    return set(places)
 
 
 def _place(table: Table, item: Any) -> int:
@@ -293,7 +302,8 @@ def _robust(values: Array) -> tuple[float, float]:
     low, q25, median, q75, high = np.quantile(values / 4, [0, 0.25, 0.5, 0.75, 1]) * 4  # differences may overflow
     with np.errstate(over="ignore"):
         spread = q75 - q25 if q75 > q25 else (high - low) / 2
-    return float(median), float(1 / spread) if spread > 0 and np.isfinite(1 / spread) else 0.0
+        scale = 1 / spread if spread > 0 else 0.0
+    return float(median), float(scale) if np.isfinite(scale) else 0.0
 
 
 def _number(column: Array) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numlp.data.rows import check_unmasked, refuse_no_table
 from numlp.errors import ArgumentError, DTypeError
 from numlp.estimators.targets import labels_of, numbers_of
 
+_OTHERS = "TabularClassifier and TabularRegressor take text and dates"
 # how NumPy begins to complain about a cell that is no number
 _NO_NUMBER = re.compile("could not convert|float\\(\\) argument must be|setting an array element|Cannot cast|The DType")
 
@@ -29,14 +30,16 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
         X = without_index(X)
     else:
         refuse_no_table(X, where)
+    if y and not hasattr(X, "tocsr") and len(getattr(X, "shape", ())) == 2 and np.asarray(X[:1]).dtype.kind in "mM":
+        raise DTypeError(f"{where}: X must hold numbers, got {_first_other(X)}; {_OTHERS}")
     try:
         return validate_data(estimator, X, *(checked_targets(estimator, each, where) for each in y), **options)
     except (TypeError, ValueError) as error:
         if not _NO_NUMBER.match(str(error)):
             raise
         kind = DTypeError if isinstance(error, TypeError) else ArgumentError
-        use = f"TabularClassifier and TabularRegressor take text and dates ({str(error).splitlines()[0]})"
-        raise kind(f"{where}: X must hold numbers, got {_first_other(X)}; {use}") from error
+        got = f"{_first_other(X)}; {_OTHERS} ({str(error).splitlines()[0]})"
+        raise kind(f"{where}: X must hold numbers, got {got}") from error
 
 
 def checked_targets(estimator: Any, y: Any, where: str) -> Any:

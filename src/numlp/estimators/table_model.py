@@ -218,6 +218,8 @@ class TableModel(BaseEstimator):
             return usual
         sizes = self.hidden_layer_sizes
         widths = [sizes] if np.ndim(sizes) == 0 else list(sizes)  # type: ignore[arg-type]
+        if not widths:
+            raise ArgumentError(f"{where}: hidden_layer_sizes must have at least 1 width, got none")
         return [check_count(width, where, "hidden_layer_sizes") for width in widths]
 
     def _check_columns(self, where: str) -> None:

@@ -21,7 +21,7 @@ def sample_weights(weight: Any, n: int, where: str) -> Array | None:
     weight = np.full(n, weight) if isinstance(weight, Number) else np.asarray(weight)
     if weight.dtype.kind in "fiub" and not weight.any():  # scikit-learn wants the word
         raise ArgumentError(f"{where}: sample_weight must not be zero in every row, got zeros only")
-    return check_weight(weight, n, where)
+    return check_weight(weight, n, where, "sample_weight")
 
 
 def with_class_weights(class_weight: Any, y: Array, weight: Array | None) -> Array | None:
