@@ -238,3 +238,15 @@ def test_second_training_of_a_part_is_refused_at_once(name: str) -> None:
             waits.may_end.set()
         training.result()
     start(second)  # afterwards it may be
+
+
+def test_callback_without_state_may_be_in_two_trainings() -> None:
+    shared, waits = nl.MaxNorm(1.0), Waits()
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(nl.fit, classifier(), DATA.train, epochs=1, progress=False, callbacks=[shared, waits])
+        try:
+            assert waits.begun.wait(30)
+            nl.fit(classifier(), DATA.train, epochs=1, progress=False, callbacks=[shared])
+        finally:
+            waits.may_end.set()
+        training.result()

@@ -22,5 +22,6 @@ def notifier(run: Run, listeners: Sequence[Callback]) -> Callable[[str], bool]:
 
 
 def with_state(listeners: Sequence[Callback]) -> dict[str, Callback]:
-    """Return by name the callbacks that belong to one training at a time: those whose state changes what is learnt."""
-    return {f"callbacks[{i}]": one for i, one in enumerate(listeners) if one.state_names is not None}
+    """Return by name the callbacks that belong to one training at a time: those that have a state which changes it."""
+    stateful = [one.state_names is not None and bool(one.state_names or one.state()) for one in listeners]
+    return {f"callbacks[{i}]": one for i, one in enumerate(listeners) if stateful[i]}

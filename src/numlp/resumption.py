@@ -186,7 +186,8 @@ def _differences(saved: Any, now: Any) -> dict[str, tuple[str, str]]:
     """Return (saved value, value now) of each field that differs, by dotted names."""
     before, after = dict(_flat(saved, "")), dict(_flat(now, ""))
     pairs = {name: (before.get(name, "none"), after.get(name, "none")) for name in before | after}
-    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
+    same = ("none", "None")  # an argument that an earlier version did not have, and that is not used
+    return {name: (old, new) for name, (old, new) in pairs.items() if old != new and (old, new) != same}
 
 
 def _shown(different: Mapping[str, tuple[str, str]]) -> str:
