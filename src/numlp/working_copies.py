@@ -25,13 +25,18 @@ def working_copy(value: Any, copies: dict[int, tuple[Any, Any]], shared: Sequenc
         return copies[id(value)][1]
     kind = type(value)
     if isinstance(value, Part) or (whole and _is_plain(value)):
-        own = copy.copy(value)
+        try:
+            own = copy.copy(value)
+        except TypeError:  # an open file, a thread: it cannot be copied
+            return value
         copies[id(value)] = value, own
         whole = whole or not isinstance(value, Part) or not value.is_of_numlp()
         for name, inner in list(vars(value).items()):
             if (found := working_copy(inner, copies, shared, whole)) is not inner:
                 vars(own)[name] = found
         return own
+    if whole and kind in (list, dict):
+        copies[id(value)] = value, value  # until there is a copy; it may hold itself
     if kind in (list, tuple):
         items = [working_copy(item, copies, shared, whole) for item in value]
         is_new = (whole and kind is list) or any(a is not b for a, b in zip(items, value, strict=True))
