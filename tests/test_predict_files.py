@@ -125,6 +125,35 @@ def test_idx_that_is_in_no_units_of_pixels_is_refused(tmp_path: Path, numbers: A
     assert result.stderr == (f"numlp: {tmp_path}/rows.idx: pixels must be in [0, 1] or 0..255, got numbers from {found}\n")
 
 
+@pytest.mark.parametrize("first", ["Dense", "Pixels"])
+def test_bytes_of_zeros_and_ones_are_pixels_too(tmp_path: Path, first: str) -> None:
+    model = trained(tmp_path, "bytes" if first == "Pixels" else "[0, 1]", first)
+    x, y = bars(20, seed=1)
+    nl.write_idx(tmp_path / "rows.idx", (x > 127).astype(np.uint8))
+    assert labels(model, tmp_path / "rows.idx") == [y.tolist()]
+
+
+@pytest.mark.parametrize(("unit", "wrong"), [("[0, 1]", "light"), ("[-1, 1]", "light"), ("black on white", "dark")])
+@pytest.mark.parametrize("kind", ["csv", "idx"])
+@pytest.mark.filterwarnings("always:.*background should be")
+def test_rows_of_the_other_background_give_a_warning(tmp_path: Path, unit: str, wrong: str, kind: str) -> None:
+    model = trained(tmp_path, unit)
+    x, _ = bars(20, seed=1)
+    for rows, is_wrong in ((x, unit == "black on white"), (255 - x, unit != "black on white")):
+        np.savetxt(tmp_path / "rows.csv", rows.reshape(-1, N), fmt="%d", delimiter=",")
+        nl.write_idx(tmp_path / "rows.idx", rows)
+        result = run("predict", model, tmp_path / f"rows.{kind}")
+        assert (f"as in training, got a {wrong} one; turn 0 into 255" in result.stderr) == is_wrong
+
+
+@pytest.mark.parametrize("rows", [lambda x: x / 127.5 - 1, lambda x: x * 0.99])
+@pytest.mark.filterwarnings("always:.*rows should be")
+def test_csv_far_beyond_the_range_of_training_gives_a_warning(tmp_path: Path, rows: Any) -> None:
+    model = trained(tmp_path, "[0, 1]")
+    np.savetxt(tmp_path / "rows.csv", rows(bars(5)[0].reshape(-1, N)), delimiter=",")
+    assert "rows should be in the units of training, 0 to 1, got " in run("predict", model, tmp_path / "rows.csv").stderr
+
+
 def test_model_of_no_pixels_refuses_a_picture(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(0, 50, (40, N))
     net = nl.Network([nl.Dense(N, 2)], rng=0)
@@ -147,6 +176,14 @@ def test_rows_of_other_numbers_are_left_alone(tmp_path: Path) -> None:
         assert labels(tmp_path / "m.safetensors", tmp_path / "rows.csv") == [net.predict(rows).tolist()]
 
 
+def triangle(right: int) -> Any:
+    """Return a row of 784 pixels with a triangle whose mass, not its box, is near the middle."""
+    picture = np.zeros((28, 28))
+    for i in range(20):
+        picture[1 + i, 7 + right : 8 + i + right] = 1
+    return picture.ravel()
+
+
 def test_describe_inputs_finds_range_paper_and_layout() -> None:
     x = np.zeros((30, 28, 28), np.uint8)
     x[:, 4:24, 11:17] = 255
@@ -156,6 +193,7 @@ def test_describe_inputs_finds_range_paper_and_layout() -> None:
     filled = np.zeros((30, 28, 28))
     filled[:, :, 3:12] = 0.5
     assert describe_inputs(filled.reshape(30, -1)) == Inputs(0, 0.5, 0, 28, False)
+    assert describe_inputs(np.stack([triangle(2), triangle(-1), triangle(0)])) == Inputs(0, 1, 0, 20, True)
     assert describe_inputs(np.zeros((3, 784))) == Inputs(0, 0, 0)
     assert describe_inputs(np.array([[1.0, -2.0, 3.0]])) == Inputs(-2, 3, -2)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,10 +134,18 @@ def as_trained(network: nl.Network, x: Any, where: str, pixels: bool = False) ->
         return as_they_are  # the network says what is wrong
     inputs, is_known = trained_on(network)
     unit, top = _unit(inputs, network.n_in), _top(low, high, network.n_in)
-    pixels = pixels or isinstance(network.layers[0], nl.Pixels)
+    divides_bytes = isinstance(network.layers[0], nl.Pixels)
+    pixels = pixels or divides_bytes
     is_square = network.n_in >= 64 and math.isqrt(network.n_in) ** 2 == network.n_in
-    if not pixels and not (is_known and is_square and unit and top and (top == 1 or (x == np.floor(x)).all())):
+    is_square = is_square and is_known and unit is not None
+    if not pixels and not (is_square and top and (top == 1 or (x == np.floor(x)).all())):
+        if is_square:
+            _warn_of_range(low, high, inputs, where)
         return as_they_are
+    if is_square:
+        _warn_of_background(x, (0, top) if top else (inputs.low, inputs.high), inputs, where)
+    if divides_bytes and x.dtype == np.uint8 and top == 1:
+        return x.astype(np.float32), as_they_are[1]
     if unit == (0, top) or (inputs.low <= low < 0 and high <= inputs.high):
         return as_they_are
     if top is None:
@@ -145,10 +154,32 @@ def as_trained(network: nl.Network, x: Any, where: str, pixels: bool = False) ->
         if inputs.low <= low and high <= inputs.high:
             return as_they_are
         raise _unlike_pixels(inputs, where)
-    assumed = f"{n}, assumed pixels 0..{top} with ink {top} on background 0"
-    if x.dtype == np.uint8 and (unit, top) == ((0, 1), 255) and isinstance(network.layers[0], nl.Pixels):
+    ink, background = (0, top) if is_known and inputs.paper == inputs.high > inputs.low else (top, 0)
+    assumed = f"{n}, assumed pixels 0..{top} with ink {ink} on background {background}"
+    if divides_bytes and x.dtype == np.uint8 and (unit, top) == ((0, 1), 255):
         return x, assumed  # the layer divides
     return _mapped(x / np.float32(top), unit), assumed
+
+
+def _warn_of_range(low: float, high: float, inputs: Inputs, where: str) -> None:
+    """Warn of rows that go far beyond the range of training, or are negative where that was not."""
+    half = (inputs.high - inputs.low) / 2
+    if low < inputs.low - half or high > inputs.high + half or low < 0 <= inputs.low:
+        units = f"{inputs.low:g} to {inputs.high:g}"
+        warnings.warn(f"{where}: rows should be in the units of training, {units}, got {low:g} to {high:g}", stacklevel=3)
+
+
+def _warn_of_background(x: Any, ends: tuple[float, float], inputs: Inputs, where: str) -> None:
+    """Warn of pixels from ends[0] to ends[1] of which most are as the ink of training, and few as its background."""
+    margin = (ends[1] - ends[0]) / 50
+    dark, light = float((x <= ends[0] + margin).mean()), float((x >= ends[1] - margin).mean())
+    was_dark = inputs.paper == inputs.low
+    if (light > max(0.5, 4 * dark)) if was_dark else (dark > max(0.5, 4 * light)):
+        right, wrong = ("dark", "light") if was_dark else ("light", "dark")
+        warnings.warn(
+            f"{where}: background should be {right} as in training, got a {wrong} one; turn {ends[0]:g} into {ends[1]:g}",
+            stacklevel=3,
+        )
 
 
 def _top(low: float, high: float, n_in: int) -> int | None:

@@ -54,10 +54,13 @@ def describe_inputs(x: NDArray[Any], unit: float = 1.0) -> Inputs:
     paper = low if 2 * np.count_nonzero(x <= (low + high) / 2) >= x.size else high
     if side < _MARGINLESS:
         return Inputs(low, high, paper)
-    boxes, offsets = figure_layouts(np.abs(x - paper).reshape(-1, side, side) / (high - low))
+    figures = np.abs(x - paper).reshape(-1, side, side) / (high - low)
+    boxes, offsets = figure_layouts(figures)
     if not len(boxes):
         return Inputs(low, high, paper)
-    return Inputs(low, high, paper, round(float(np.median(boxes))), bool(np.quantile(offsets, 0.9) <= 1))
+    # digits that were moved a little, or thinned to black and white, still lie by their mass
+    centred = np.quantile(offsets, 0.9) <= 1 or np.median(offsets) < np.median(_box_offsets(figures))
+    return Inputs(low, high, paper, round(float(np.median(boxes))), bool(centred))
 
 
 def figure_layouts(figures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -73,3 +76,12 @@ def figure_layouts(figures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         sides.append(n - drawn.argmax(axis=1) - drawn[:, ::-1].argmax(axis=1))
         offsets.append(np.abs(mass @ (np.arange(n) - (n - 1) / 2)) / mass.sum(axis=1))
     return np.maximum(*sides), np.maximum(*offsets)
+
+
+def _box_offsets(figures: NDArray[Any]) -> NDArray[Any]:
+    """Return how far the middle of each box (n, h, w) is from the middle, in pixels."""
+    offsets = []
+    for axis in (2, 1):
+        drawn = np.asarray(np.any(figures > _INK, axis=axis))
+        offsets.append(np.abs(drawn.argmax(axis=1) - drawn[:, ::-1].argmax(axis=1)) / 2)
+    return np.maximum(*offsets)
