@@ -226,9 +226,9 @@ def _notes(rows: list[tuple[int, list[str]]]) -> int:
     if width < 2:
         return 0
     empty = max((k for k, cells in enumerate(lines[:MOST_ABOVE]) if not any(cells)), default=-1)
-    below = lines[empty + 1 :]
-    if below and below[0][-1] and not any(cells[-1] for cells in lines[:empty]) and is_header(below[0], below[1:]):
-        return empty + 1  # a spreadsheet with lines above the table, which fill less than its columns
+    above, below = lines[: empty + 1], lines[empty + 1 :]
+    if above and below and below[0][-1] and not any(cells[-1] for cells in above) and is_header(below[0], below[1:]):
+        return len(above)  # a spreadsheet with lines above the table, which fill less than its columns
     count = next((k for k, cells in enumerate(lines) if not _is_note(cells)), 0)
     while count and not any(lines[count - 1]) and not is_header(lines[count], lines[count + 1 :]):
         count -= 1  # a row of gaps
