@@ -230,7 +230,7 @@ def _notes(rows: list[tuple[int, list[str]]]) -> int:
     if above and below and below[0][-1] and not any(cells[-1] for cells in above) and is_header(below[0], below[1:]):
         return len(above)  # a spreadsheet with lines above the table, which fill less than its columns
     count = next((k for k, cells in enumerate(lines) if not _is_note(cells)), 0)
-    while count and not any(lines[count - 1]) and not is_header(lines[count], lines[count + 1 :]):
+    while count and not any(lines[count - 1]) and is_header(lines[count], lines[count + 1 :]) is False:
         count -= 1  # a row of gaps
     return count
 
