@@ -42,7 +42,10 @@ WRONG = {
     "train digits --epochs x": "train: --epochs must be a whole number, got 'x'",
     "train digits --epochs=1.5": "train: --epochs must be a whole number, got '1.5'",
     "search digits --seed x --hidden 5": "search: --seed must be a whole number, got 'x'",
-    "search digits --learning-rate 1 --learning-rate=y": "search: --learning-rate must be a number, got ",
+    "search digits --learning-rate 1 --learning-rate=y": "search: --learning-rate must be a number, got 'y'",
+    "train digits --optimizer sdg": "train: --optimizer must be one of ",
+    "data foo": "data: dataset must be one of digits, fashion-mnist, kmnist, mnist, got 'foo'",
+    "help trian": "command must be one of ",
     "train digits --dropout x": "train: --dropout must be a number, got 'x'",
     "search digits --hidden 5 --hidden x": "search: --hidden must be whole numbers of at least 1 such as 512,512, got 'x'",
     "search digits --hidden 5 --batch-size x": "search: --batch-size must be 'full' or a whole number of at least 1, got ",
@@ -107,6 +110,33 @@ def test_version_has_a_short_option(flag: str) -> None:
 def test_help_has_a_short_option(command: list[str]) -> None:
     status, out, _ = said(*command, "-h")
     assert status == 0 and out == said(*command, "--help")[1] and out.startswith("Usage: ")
+
+
+def test_help_is_a_command_and_is_shown_without_words() -> None:
+    assert said("help") == said("--help") and said("help", "train") == said("train", "--help")
+    status, out, err = said()
+    assert status == 2 and not out and err.startswith("Usage: ") and "..." not in err.partition("Commands:")[2]
+
+
+def test_missing_file_is_named_before_a_model_of_that_name(folder: Path) -> None:
+    nl.save(nl.Network([nl.Dense(2, 2)], rng=0), folder / "houses.safetensors")
+    assert said("train", "houses.csv")[2].startswith("numlp: houses.csv: No such file or directory; ")
+    assert "did you mean 'houses.safetensors'?" in said("evaluate", "houses", "digits")[2]
+
+
+def test_notes_about_pictures_do_not_reach_stdout_where_stderr_is_closed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nl.save(nl.Network([nl.Dense(4, 2)], rng=0, loss=nl.SoftmaxCrossEntropy()), folder / "m.safetensors")
+    Path("rows.csv").write_text("0.1,0.2,0.3,0.4\n0.5,0.6,0.7,0.8\n")
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit):
+        app(["predict", "m.safetensors", "rows.csv", "nofile.csv"])
+    assert [line.count("\t") for line in capsys.readouterr().out.splitlines()] == [2, 2, 2]
+
+
+def test_nearest_name_is_found_in_any_case() -> None:
+    assert "did you mean 'SGD'?" in said("train", "digits", "--optimizer", "sdg")[2]
 
 
 def test_search_of_one_setting_says_how_to_compare_widths() -> None:

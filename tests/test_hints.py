@@ -155,3 +155,11 @@ def test_batch_norm_refuses_batches_of_one_row(inner: bool, rows: int, batch_siz
 def test_batch_norm_takes_a_last_batch_of_one_row(rows: int, batch_size: int | None) -> None:
     history = nl.fit(network(*normed(False)), (X[:rows], Y[:rows]), batch_size=batch_size, epochs=2)
     assert len(history) == 2
+
+
+@pytest.mark.parametrize("function", [nl.fit, nl.evaluate])
+@pytest.mark.parametrize("network", [np.ones((2, 3)), [nl.Dense(2, 2)], nl.Network])
+def test_what_is_no_network_is_named(function: Any, network: Any) -> None:
+    name = function.__name__
+    with pytest.raises(DTypeError, match=rf"^{name}: network must be a Network, got .*; write {name}\(network, \(x, y\)\)$"):
+        function(network, np.ones(2))

@@ -247,7 +247,7 @@ def test_last_line_comes_also_when_training_is_stopped(data: Dataset, capsys: py
 
     train(data, epochs=100, verbose=1, callbacks=[Stop()])
     lines = [line[:13] for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["1 line for 5 ", "epoch   1/100", "epoch   5/100", "epoch   7/100"]
+    assert lines == ["one line per ", "epoch   1/100", "epoch   5/100", "epoch   7/100"]
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

@@ -31,8 +31,10 @@ _FEW = 8  # rows whose outputs tell whether a loss can use them
 _PARTS: dict[type[Any], Mapping[str, type[Any]]] = {Loss: LOSSES, Optimizer: {**OPTIMIZERS, "LBFGS": LBFGS}}
 
 
-def refuse_others(others: Sequence[Any], unknown: Mapping[str, Any], where: str) -> None:
-    """Raise DTypeError for arguments that the function does not have, saying how numlp takes them."""
+def refuse_others(network: Any, others: Sequence[Any], unknown: Mapping[str, Any], where: str) -> None:
+    """Raise DTypeError for what is no network, and for arguments that the function does not have, saying what to write."""
+    if not isinstance(network, Network):
+        raise DTypeError(f"{where}: network must be a Network, got {type(network).__name__}; write {where}(network, (x, y))")
     if others:
         pair = "(x, y, weight)" if len(others) == 2 else "(x, y)"
         raise DTypeError(

@@ -44,7 +44,7 @@ class PrintEpochs(Callback):
         self._every = self.every or max(1, -(-run.epochs // _LINES))
         self._say = self.say or (lambda line: write_line(line, sys.stdout))
         if self._every > 1 and run.goes_on:
-            self._say(f"1 line for {self._every} epochs")
+            self._say(f"one line per {self._every} epochs")
 
     def on_epoch(self, run: Run) -> None:
         """Print the epoch's figures."""

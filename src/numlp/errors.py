@@ -244,8 +244,9 @@ def check_choice(value: Any, choices: Iterable[str], where: str, name: str) -> s
     choices = sorted(choices)
     if isinstance(value, str) and value in choices:
         return value
-    close = difflib.get_close_matches(value.lower(), choices, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    lower = {choice.lower(): choice for choice in reversed(choices)}
+    close = difflib.get_close_matches(value.lower(), lower, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {lower[close[0]]!r}?" if close else ""
     raise ArgumentError(f"{where}: {name} must be one of {', '.join(choices)}, got {value!r}{hint}")
 
 

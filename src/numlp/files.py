@@ -78,7 +78,9 @@ def _remedy_of_missing(path: Path) -> str:
     if not folder.is_dir():
         return f"there is no folder {printable(str(folder))}; make it, or give another path"
     with contextlib.suppress(OSError):
-        near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
+        names = sorted(os.listdir(folder))
+        near = [name for name in names if name.partition(".")[0] == path.name]
+        near = near or difflib.get_close_matches(path.name, names, n=1)
         if near and near[0] != path.name:
             return f"did you mean {printable(str(path.with_name(near[0])))!r}?"
     return "give the path of a file that is there"

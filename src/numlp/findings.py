@@ -180,10 +180,15 @@ def single_rows(share: float, where: str) -> Iterator[Finding]:
         yield Finding("share of batches of one row", where, share, f"at most {SINGLE:g}", advice)
 
 
+def _rounded(rate: float) -> str:
+    """Return a learning rate with one digit that is not 0: "10", "0.002"."""
+    return f"{float(f'{rate:.1g}'):g}"
+
+
 def dead(share: float, born: float, where: str, rate: float) -> Iterator[Finding]:
     """Find ReLU units that are 0 for every row: no gradient comes through; `born` is their share in the first step."""
     if share >= DEAD:
-        advice = f"take a learning rate of {rate / 10:.1g}, a tenth, so that no step is so long that units die"
+        advice = f"take a learning rate of {_rounded(rate / 10)}, a tenth, so that no step is so long that units die"
         if born >= DEAD or rate == 0:  # L-BFGS has none
             advice = "leave initializer=None and put BatchNorm before the ReLU: they were not killed by a step"
         yield Finding("share of ReLU units that are 0 for every row", where, share, f"below {DEAD:g}", advice)
@@ -212,17 +217,20 @@ def too_fast(changes: Sequence[float], names: Sequence[str], rate: float, loss: 
     limit = before + RISEN * abs(before)
     if changes[layer] > FAST:
         what, better = "change of the weights in a step against their size", rate * max(NORMAL / changes[layer], 0.01)
-        advice = f"lower the learning rate {rate:.3g}: take near {better:.1g}"
+        advice = f"lower the learning rate {rate:.3g}: take near {_rounded(better)}"
         yield Finding(what, names[layer], changes[layer], f"near {NORMAL:g}, below {FAST:g}", advice)
     elif loss > limit:
-        what, advice = f"loss, which began at {before:.3g},", f"lower the learning rate {rate:.3g}: take {rate / 10:.1g}"
+        what, advice = (
+            f"loss, which began at {before:.3g},",
+            f"lower the learning rate {rate:.3g}: take {_rounded(rate / 10)}",
+        )
         yield Finding(what, "training", loss, f"below {limit:.3g}", advice)
 
 
 def too_slow(change: float, rate: float) -> Iterator[Finding]:
     """Find steps too short to get anywhere, where nothing was learnt; `change` is the largest of the training."""
     if 0 < change < SLOW:
-        advice = f"raise the learning rate {rate:.3g}: take near {rate * NORMAL / change:.1g}"
+        advice = f"raise the learning rate {rate:.3g}: take near {_rounded(rate * NORMAL / change)}"
         what = "largest change of the weights in a step against their size"
         yield Finding(what, "training", change, f"near {NORMAL:g}, above {SLOW:g}", advice)
 

@@ -109,7 +109,7 @@ def fit(
     >>> history["accuracy"][-1] > 0.95
     True
     """
-    refuse_others(others, unknown, "fit")
+    refuse_others(network, others, unknown, "fit")
     epochs = check_count(epochs, "fit", "epochs")
     batch_size = None if batch_size is None else check_count(batch_size, "fit", "batch_size")
     n_threads = None if n_threads is None else check_count(n_threads, "fit", "n_threads")
@@ -335,7 +335,7 @@ def evaluate(network: Network, data: Data, *others: Never, progress: bool = True
     >>> sorted(nl.evaluate(network, data.test))
     ['accuracy', 'loss']
     """
-    refuse_others(others, unknown, "evaluate")
+    refuse_others(network, others, unknown, "evaluate")
     return _figures(network, data, progress, copies=True)
 
 

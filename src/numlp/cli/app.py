@@ -35,13 +35,13 @@ app = typer.Typer(
 DATASETS = ("digits", *SOURCES)
 FOR_CSV = tuple(CsvOptions.__annotations__)
 _MOST_CLASSES = 20  # in a confusion matrix on the screen
-_FIGURES = {"accuracy": "accuracy", "r2": "R2"}
+_FIGURES = {"accuracy": "accuracy {:.2%}", "r2": "R2 {:.4g}"}
 
 # the options several commands share
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of the data files [default: $NUMLP_DATA, else the user's cache].")
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Open no connection.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only; no progress.")]
 Drop = Annotated[
@@ -107,8 +107,8 @@ def _expanded(name: str, value: Any) -> Any:
 def message_of(error: Exception) -> str:
     """Return one line that says what went wrong."""
     if isinstance(error, OSError) and not isinstance(error, NumlpError):
-        error = error if error.errno is None else with_remedy(error, "file")
-        return f"{error.filename or 'file'}: {error.strerror or error}"
+        error = error if error.errno is None else with_remedy(error, "output")
+        return f"{error.filename or 'output'}: {error.strerror or error}"
     return str(error)
 
 
@@ -145,14 +145,16 @@ def refuse(context: typer.Context, names: Iterable[str], what: str) -> None:
 
 
 def writable(path: Path, source: str | None = None) -> Path:
-    """Return `path` if a file can be written there that is not `source`: better asked before the work than after."""
+    """Return `path` if a file can be written there that is not `source`, which must be there: asked before the work."""
+    if source is not None:
+        os.stat(source)
     folder = path.absolute().parent
     if not folder.is_dir():
         raise FileNotFoundError(2, "no such folder for --out; make it, or give another path", str(folder))
     if path.is_dir() or not os.access(folder, os.W_OK):
         raise PermissionError(13, "no file can be written for --out; give another path", str(path))
     check_replaceable(path)
-    if source is not None and path.exists() and os.path.exists(source) and path.samefile(source):
+    if source is not None and path.exists() and path.samefile(source):
         raise ArgumentError(f"{path}: --out must be another file than the one that is read")
     return path
 
@@ -179,7 +181,7 @@ def check_replaced(path: Path, data: str, force: bool) -> str:
         expected = f"{path}: model must be of {printable(data, 60)} to be replaced, got one of {own}"
         raise ArgumentError(f"{expected}; give another --out, or --force")
     test = {**network.metrics, **notes}.get("test") or {}
-    figure = next((f" with test {word} {test[key]:.4g}" for key, word in _FIGURES.items() if key in test), "")
+    figure = next((f" with test {figure.format(test[key])}" for key, figure in _FIGURES.items() if key in test), "")
     return f"; it replaced a model of {own}{figure}"
 
 
@@ -219,9 +221,9 @@ def speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def load(name: str, folder: Path | None, offline: bool, quiet: bool) -> Dataset:
+def load(where: str, name: str, folder: Path | None, offline: bool, quiet: bool) -> Dataset:
     """Return a data set by name, pixels as bytes where there are many."""
-    check_choice(name, DATASETS, "numlp", "dataset")
+    check_choice(name, DATASETS, where, "dataset")
     if name == "digits":
         return nl.load_digits()
     return nl.load_mnist(folder, normalize=False, dataset=name, offline=offline, progress=not quiet)

@@ -43,7 +43,7 @@ class Rate(NamedTuple):
     all: float
 
 
-@app.command()
+@app.command(short_help="Say what this machine computes with, and how fast.")
 @reports_errors
 def doctor(as_json: AsJson = False) -> None:
     """Say which CPU, BLAS and kernels are in use, how fast products are, and what to do to be faster."""

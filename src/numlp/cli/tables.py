@@ -113,9 +113,10 @@ def train_table(
         facts |= readings_of(target, report) | {"index": index}
         print(json.dumps({**facts, "seconds": seconds, "epochs": sum(map(len, model.histories_)), "model": str(out)}))
     else:
+        say = speaker(as_json=False, quiet=False)
         if figures:
-            print(f"test {_figure_line(figures)}  ({test.sum():,} rows that were not trained on)")
-        print(f"saved {out} after {seconds:.1f} s{replaced}")
+            say(f"test {_figure_line(figures)}  ({test.sum():,} rows that were not trained on)")
+        say(f"saved {out} after {seconds:.1f} s{replaced}")
     if interrupted:
         fail(f"interrupted; what was learnt is in {out}", 130)
 

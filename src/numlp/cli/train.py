@@ -54,20 +54,21 @@ ActivationName = Annotated[
 BatchNormFlag = Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="Batch norm in hidden layers.")]
 OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="SGD, Adam, AdamW, Lion ...: any of numlp's.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.")]
-Seed = Annotated[int, typer.Option(help="Of weights, dropout and the order of rows.")]
+Seed = Annotated[int, typer.Option(help="Random seed for weights, dropout and the order of rows.")]
 DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
 Diagnose = Annotated[
-    bool, typer.Option("--diagnose", help="Say in words what is wrong with the training (`numlp doctor`: with the machine).")
+    bool, typer.Option("--diagnose", help="Explain why training fails, if it does (for the machine: `numlp doctor`).")
 ]
 Out = Annotated[Path | None, typer.Option(help="Model file to write [default: DATASET.safetensors].")]
 Source = Annotated[
     str, typer.Argument(metavar="DATASET", help=f"{', '.join(DATASETS)}, or a table: .csv, .csv.gz, .parquet.")
 ]
 Categorical = Annotated[
-    list[str] | None, typer.Option(metavar="COLUMN", help="Numbers of a table that are categories; may be repeated.")
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Numeric column of a table that is categories; may be repeated."),
 ]
 Missing = Annotated[
-    list[str] | None, typer.Option(metavar="TEXT", help="Text of a CSV file that is a gap; may be repeated.")
+    list[str] | None, typer.Option(metavar="TEXT", help="Text that marks a missing value in a CSV file; may be repeated.")
 ]
 # the options that belong to one of them only
 FOR_TABLES = (
@@ -80,7 +81,7 @@ FOR_IMAGES = (
 )
 
 
-@app.command()
+@app.command(short_help="Train on a data set or a table, test, and save.")
 @reports_errors
 def train(
     context: typer.Context,
@@ -91,9 +92,9 @@ def train(
     dropout: Annotated[float | None, typer.Option(help="Share of hidden units dropped in training.")] = None,
     batch_norm: BatchNormFlag = None,
     optimizer: OptimizerName = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     epochs: Epochs = None,
-    batch_size: Annotated[str | None, typer.Option(help="Rows a step, or 'full'.")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Rows per step, or 'full'.")] = None,
     distort: Annotated[
         bool | None, typer.Option("--distort/--no-distort", help="Turn, slant, scale, shift and bend training images.")
     ] = None,
@@ -108,7 +109,7 @@ def train(
         Path | None, typer.Option(help="Folder for checkpoints and a log; the same command goes on from there.")
     ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints [default: an epoch].")] = None,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Train on when no checkpoint can be written.")] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Keep training if no checkpoint can be written.")] = False,
     diagnose: Diagnose = False,
     target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of a table to predict.")] = None,
     task: Annotated[str | None, typer.Option(help=f"{' or '.join(TASKS)} [default: by the target].")] = None,
@@ -156,7 +157,7 @@ def train(
         return
     network = build_network(job.recipe, job.data, seed, dtype)
     job.say(f"{network}: " + ", ".join(str(layer) for layer in network.layers))
-    job.say(_settings(job.recipe, optimizer is not None and learning_rate is None))
+    job.say(_settings(job.recipe, len(job.data.train.x), optimizer is not None and learning_rate is None))
     callbacks: list[nl.Callback] = [nl.EarlyStopping(patience)] if patience is not None else []
     callbacks.append(nl.PrintEpochs(say=job.say, width=terminal_width(sys.stderr if as_json else sys.stdout)))
     callbacks += [] if run is None else _keepers(job, run, checkpoint_every, keep_going)
@@ -168,7 +169,7 @@ def train(
     _finish(job, network, len(history), {}, history.interrupted)
 
 
-@app.command()
+@app.command(short_help="Compare settings, train the best, test, and save.")
 @reports_errors
 def search(
     context: typer.Context,
@@ -176,7 +177,7 @@ def search(
     hidden: Annotated[list[str] | None, typer.Option(help="Widths to try, such as 100; may be repeated.")] = None,
     dropout: Annotated[list[float] | None, typer.Option(help="May be repeated.")] = None,
     learning_rate: Annotated[list[float] | None, typer.Option(help="May be repeated.")] = None,
-    batch_size: Annotated[list[str] | None, typer.Option(help="Rows a step, or 'full'; may be repeated.")] = None,
+    batch_size: Annotated[list[str] | None, typer.Option(help="Rows per step, or 'full'; may be repeated.")] = None,
     recipe: RecipeName = "default",
     activation: ActivationName = None,
     batch_norm: BatchNormFlag = None,
@@ -255,16 +256,17 @@ def _begin(
     recipe = changed(RECIPES[check_choice(name, RECIPES, where, "--recipe")][dataset], fields)
     path = writable(out or Path(f"{dataset}.safetensors"))
     replaced = check_replaced(path, dataset, force)
-    data = load(dataset, data_dir, offline, quiet)
+    data = load(where, dataset, data_dir, offline, quiet)
     say = speaker(as_json, quiet)
     say(describe(data))
     return _Job(name, recipe, data, seed, dtype, path, replaced, as_json, quiet, say, started)
 
 
-def _settings(recipe: Recipe, is_rate_of_another: bool) -> str:
+def _settings(recipe: Recipe, n_rows: int, is_rate_of_another: bool) -> str:
     """Return one line about how a recipe trains."""
     epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
-    rows = "all rows" if recipe.batch_size is None else f"{recipe.batch_size} rows"
+    is_full = recipe.batch_size is None or recipe.batch_size >= n_rows
+    rows = "all rows" if is_full else f"{recipe.batch_size} rows"
     rate = f"learning rate {recipe.learning_rate:g}"
     if is_rate_of_another:
         rate += " (for this optimizer what the recipe's is for its own; --learning-rate changes it)"
@@ -341,7 +343,8 @@ def _finish(job: _Job, network: nl.Network, epochs: int, more: dict[str, Any], i
     else:
         smoothing = job.recipe.label_smoothing
         note = f", label smoothing {smoothing:g} in the loss" if smoothing else ""
-        print(f"test loss {test['loss']:.4f}  accuracy {test['accuracy']:.2%}  ({len(job.data.test.x):,} rows{note})")
-        print(f"saved {job.out} after {seconds:.1f} s{job.replaced}")
+        say = speaker(as_json=False, quiet=False)
+        say(f"test loss {test['loss']:.4f}  accuracy {test['accuracy']:.2%}  ({len(job.data.test.x):,} rows{note})")
+        say(f"saved {job.out} after {seconds:.1f} s{job.replaced}")
     if interrupted:
         fail(f"interrupted; what was learnt is in {job.out}", 130)

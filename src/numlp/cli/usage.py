@@ -3,7 +3,7 @@
 import difflib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -30,12 +30,15 @@ class Group(TyperGroup):
         if not options.get("standalone_mode", True):
             return super().main(args, **options)
         words = sys.argv[1:] if args is None else list(args)
+        if words[:1] == ["help"]:
+            words = [*words[1:], "--help"]
         try:
-            status = super().main(args, **options | {"standalone_mode": False})
+            status = super().main(words, **options | {"standalone_mode": False})
         except typer.Abort:
             status = 130
         except _UsageError as error:
-            write_line(f"numlp: {explain(error, words)}", sys.stderr)
+            is_help = type(error).__name__ == "NoArgsIsHelpError"
+            write_line(error.message if is_help else f"numlp: {explain(error, words)}", sys.stderr)
             status = error.exit_code
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -58,8 +61,8 @@ def explain(error: Any, words: Sequence[str]) -> str:
         option = parameter.opts[0] if parameter.opts[0].startswith("-") else _metavar(parameter)
         if "missing" in type(error).__name__.lower():
             return f"{where}{option} must be given, got none; {see}"
-        found = _value(parameter, words)
         kind = next((text for word, text in _WORDS.items() if word in error.message.lower()), "another value")
+        found = _value(parameter, words, {"a whole number": int, "a number": float}.get(kind))
         return f"{where}{option} must be {kind}, got {found!r}"
     command = re.match(r"No such command '(.*?)'", error.message)
     if command:
@@ -77,13 +80,20 @@ def _metavar(parameter: Any) -> str:
     return (parameter.metavar or parameter.name or "").upper().strip("{}[].") or "argument"
 
 
-def _value(parameter: Any, words: Sequence[str]) -> str | None:
-    """Return the word that was given for an option."""
+def _value(parameter: Any, words: Sequence[str], convert: Callable[[str], Any] | None) -> str | None:
+    """Return the word that was given for an option; of several, the first that cannot be converted."""
+    found: list[str] = []
     for i, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in parameter.opts:
-            return value if equals else next(iter(words[i + 1 :]), None)
-    return None
+            found += [value] if equals else words[i + 1 : i + 2]
+    for value in found:
+        try:
+            if convert is not None:
+                convert(value)
+        except ValueError:
+            return value
+    return next(iter(found), None)
 
 
 def _nearest(unknown: str, context: Any) -> str | None:

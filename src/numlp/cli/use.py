@@ -35,6 +35,7 @@ from numlp.cli.app import (
     print_confusion,
     refuse,
     reports_errors,
+    speaker,
     writable,
 )
 from numlp.cli.rows import as_trained, load_model, read_numbers, read_rows
@@ -44,13 +45,14 @@ from numlp.data.mnist import data_folder, locate
 from numlp.data.mnist_sources import SOURCES
 from numlp.data.splits import Dataset, Split
 from numlp.errors import ArgumentError, FormatError, NumlpError, ShapeError, printable
+from numlp.progress import write_line
 
 _SHOWN = 10  # wrong rows that are named
 
 Model = Annotated[Path, typer.Argument(help="A model file.")]
 
 
-@app.command()
+@app.command(short_help="Print how good a model is on test rows.")
 @reports_errors
 def evaluate(
     context: typer.Context,
@@ -84,7 +86,7 @@ def evaluate(
         rows, note = _read_labelled_csv(network, dataset, target, csv_options(context), drop or [])
     else:
         refuse(context, ("target", "drop", *FOR_CSV), "a CSV file")
-        rows, note = _test_rows(network, load(dataset, data_dir, offline, quiet)), f"the test rows of {dataset}"
+        rows, note = _test_rows(network, load("evaluate", dataset, data_dir, offline, quiet)), f"the test rows of {dataset}"
     figures = nl.evaluate(network, rows, progress=not quiet)
     labels = network.predict(rows.x, progress=not quiet)
     counts = nl.confusion_matrix(labels, rows.y, network.n_out)
@@ -94,7 +96,7 @@ def evaluate(
         return
     smoothing = getattr(network.loss, "label_smoothing", 0)
     note += f", label smoothing {smoothing:g} in the loss" if smoothing else ""
-    print(
+    speaker(as_json=False, quiet=False)(
         f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.2%}  ({len(rows.x):,} rows: {note})"
         + (f"  wrong, counted from 0: {', '.join(map(str, wrong[:_SHOWN]))}" if wrong else "")
         + (f", ... (all {len(wrong):,} with --json)" if len(wrong) > _SHOWN else "")
@@ -103,7 +105,7 @@ def evaluate(
     print_confusion(names, counts)
 
 
-@app.command()
+@app.command(short_help="Print what a model says about pictures or rows.")
 @reports_errors
 def predict(
     context: typer.Context,
@@ -151,7 +153,7 @@ def predict(
             found = _predictions(network, source, csv, drop or [], quiet)
         except (NumlpError, OSError) as error:
             failed, found = True, {"source": str(source), "error": message_of(error)}
-            print(f"numlp: {found['error']}", file=sys.stderr)
+            write_line(f"numlp: {found['error']}", sys.stderr)
         files.append(found)
         if not as_json and "error" not in found:
             _print_predictions(found, f"{printable(str(source))}\t", quiet)
@@ -176,18 +178,18 @@ def _predictions(network: nl.Network, source: Path, csv: CsvOptions, drop: Seque
 def _print_predictions(found: dict[str, Any], start: str, quiet: bool) -> None:
     """Print a line for each prediction, and on stderr what was assumed."""
     if not quiet:
-        print(f"{found['source']}: {found['note']}", file=sys.stderr)
+        write_line(f"{found['source']}: {found['note']}", sys.stderr)
     for row in found["predictions"]:
         print(f"{start}{printable(row['class'])}\t{row['probability']:.4f}")
 
 
-@app.command()
+@app.command(short_help="Fetch, verify and describe a data set.")
 @reports_errors
 def data(
     dataset: Name, data_dir: DataDir = None, offline: Offline = False, as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
     """Fetch what is missing, verify it, and describe it."""
-    loaded = load(dataset, data_dir, offline, quiet)
+    loaded = load("data", dataset, data_dir, offline, quiet)
     splits = {name: getattr(loaded, name) for name in ("train", "validation", "test")}
     facts: dict[str, Any] = {"dataset": dataset, "classes": loaded.class_names, "image_shape": loaded.image_shape}
     if dataset in SOURCES:

@@ -26,7 +26,7 @@ Part = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="Check all gradients, or those of your own part.")
 @reports_errors
 def verify(part: Part = None, as_json: AsJson = False) -> None:
     """Check gradients of every part and compare with PyTorch's numbers, on this machine; or check a part of your own."""
