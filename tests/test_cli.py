@@ -78,7 +78,7 @@ def test_model_of_digits_replaces_one_of_digits_and_says_so(tmp_path: Path) -> N
     accuracy = nl.load(standing).metrics["test"]["accuracy"]
     for command in (("train", "digits"), ("search", "digits", "--hidden", 4)):
         said = succeeds(*command, *quick, cwd=tmp_path).splitlines()[-1]
-        assert f"; it replaced a model of digits with test accuracy {accuracy:.4g}" in said
+        assert f"; it replaced a model of digits with test accuracy {accuracy:.2%}" in said
         accuracy = nl.load(standing).metrics["test"]["accuracy"]
     network = nl.load(standing)
     for extra, name in (({}, "data without a name"), ({"data": "kmnist"}, "kmnist")):
