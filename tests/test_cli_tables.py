@@ -495,7 +495,7 @@ def test_truth_values_of_columns_and_target_are_the_same_in_every_file(here: Pat
         if path.suffix == ".parquet":
             parquet.write_table(pa.table(columns), path)
     for name in ("CSV True", "CSV 1", "Parquet bool", "Parquet float"):
-        model = here / "m.safetensors"
+        model = here / f"{name}.safetensors"
         task = ("--task", "classification") if name == "Parquet float" else ()
         succeeds("train", files[name], "--target", "sold", *task, *QUICK, "--quiet", "--out", model)
         figures = [succeeds("evaluate", model, files[other], "--json") for other in TRUTHS]
