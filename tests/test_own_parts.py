@@ -505,3 +505,37 @@ def test_layer_without_sizes_is_named_by_every_caller(sizes: dict[str, Any], fou
         with pytest.raises(ArgumentError, match=f"^{where}: {text}$"):
             call(sized(**sizes))
     assert repr(sized()) == "Double(?)"
+
+
+def test_output_of_an_own_layer_with_another_width_is_refused() -> None:
+    class Narrow(nl.Layer):
+        def __init__(self) -> None:
+            self.n_in = self.n_out = 4
+
+        def forward(self, x: Any, training: bool = False) -> Any:
+            return x[:, :3]
+
+    network = nl.Network([Narrow(), nl.Dense(4, 2)], rng=0)
+    with pytest.raises(nl.errors.ShapeError, match=r"Narrow\(4\)\.forward: y must have shape \(5, 4\), got \(5, 3\)"):
+        network.outputs(np.ones((5, 4)))
+
+
+def test_outputs_and_gradients_of_own_layers_in_any_order_are_taken() -> None:
+    class Turned(nl.Layer):
+        def __init__(self) -> None:
+            self.n_in = self.n_out = 4
+
+        def forward(self, x: Any, training: bool = False) -> Any:
+            return np.asfortranarray(x)
+
+        def backward(self, dy: Any) -> Any:
+            return np.asfortranarray(dy)
+
+    x, found = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32), []
+    for between in ([], [Turned()]):
+        network = nl.Network([nl.Dense(4, 4, "tanh"), *between, nl.Dense(4, 2)], rng=0)
+        y = network.forward(x, training=True).copy()
+        network.backward(np.cos(y))
+        found.append((y, network.grads.copy()))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5)

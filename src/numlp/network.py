@@ -166,6 +166,7 @@ class Network(Part):
         x = np.ascontiguousarray(x)
         for layer in self._layers:
             x = layer.forward(x, training)
+            x = x if layer.is_of_numlp() else _checked_output(layer, x, self._rows)
         return x
 
     def backward(self, dy: Array) -> None:
@@ -184,6 +185,7 @@ class Network(Part):
         for layer in reversed(self._layers[self._first_trained :]):
             assert gradient is not None  # only the first of these layers returns None
             gradient = layer.backward(gradient)
+            gradient = gradient if gradient is None or layer.is_of_numlp() else np.ascontiguousarray(gradient)
         if self._l2:
             kernels.add_decay(self.grads[: self.n_weights], self.params[: self.n_weights], self.l2)
 
@@ -365,6 +367,13 @@ class Network(Part):
 
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
+
+
+def _checked_output(layer: Layer, y: Array, n_rows: int) -> Array:
+    """Return the output of a layer of the user's own as the kernels need it, who trust shape and order."""
+    if np.shape(y) != (n_rows, layer.n_out):
+        raise ShapeError(f"{layer}.forward: y must have shape {(n_rows, layer.n_out)}, got {np.shape(y)}")
+    return np.ascontiguousarray(y)
 
 
 def _rebuild(
