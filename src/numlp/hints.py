@@ -2,8 +2,11 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any, NoReturn, TypeVar
 
 from numlp.activations import ACTIVATIONS
+
+_Kind = TypeVar("_Kind")
 
 _LINEAR = "Dense(n_in, n_out)"
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
@@ -72,7 +75,7 @@ _METHODS = {
     **dict.fromkeys(("to", "cuda", "cpu", "gpu"), "leave it out, numlp computes on CPUs"),
     **dict.fromkeys(("history", "loss_curve_"), "what numlp.fit returns: history['loss']"),
     **dict.fromkeys(("predict_classes", "transform"), "network.predict(x)"),
-    "decision_function": "network.outputs(x)",
+    **dict.fromkeys(("decision_function", "output"), "network.outputs(x)"),
     "predict_log_proba": "np.log(network.predict_proba(x))",
     "classes_": "network.class_names",
 }
@@ -112,10 +115,30 @@ def missing_name(name: str, names: Iterable[str]) -> str:
     return f"module 'numlp' has no attribute {name!r}{_instead(instead, small, names)}"
 
 
-def missing_method(name: str, names: Iterable[str]) -> str:
-    """Return the message of the AttributeError about an attribute that a network, which has `names`, has not."""
-    hint = "" if name.startswith("__") else _instead(_METHODS.get(name), name, names)
-    return f"'Network' object has no attribute {name!r}{hint}"
+class _ForeignName:
+    """An attribute of models of other libraries: reading it raises an AttributeError that names what takes its place.
+
+    Not by `__getattr__`, with which Python reads every attribute of a network more slowly.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __get__(self, part: Any, owner: type[Any]) -> NoReturn:
+        raise AttributeError(self.message)
+
+
+def answer_foreign_names(kind: type[_Kind]) -> type[_Kind]:
+    """Give a class of networks the hints for attributes of other libraries' models, hidden from `dir`."""
+    for name, instead in _METHODS.items():
+        message = f"{kind.__name__!r} object has no attribute {name!r}{_instead(instead, name, ())}"
+        setattr(kind, name, _ForeignName(message))
+
+    def names(self: object) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in _METHODS]
+
+    kind.__dir__ = names  # type: ignore[method-assign]
+    return kind
 
 
 def find_part(name: str, parts: Iterable[str]) -> str | None:

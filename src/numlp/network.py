@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Never
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,7 +24,7 @@ from numlp.errors import (
     check_within,
 )
 from numlp.finite import FEW, cast, output_error
-from numlp.hints import missing_method
+from numlp.hints import answer_foreign_names
 from numlp.inference import Copies, plan
 from numlp.layers import Layer
 from numlp.losses import ClassificationLoss, Loss
@@ -38,6 +38,7 @@ _DOUBLE = np.dtype(np.float64)
 _CHUNK = 1024  # rows a forward pass outside training: large enough for the matrix product, small enough for the cache
 
 
+@answer_foreign_names
 class Network(Part):
     """A feedforward network: each layer's output is the next one's input.
 
@@ -358,12 +359,6 @@ class Network(Part):
         """Copy and pickle as new parts and numbers: layers copied one by one would lose their views of the arena."""
         described = self.metrics, self.extra, self.inputs
         return _rebuild, (self._arguments(), *self.snapshot(), self.rng, *described, type(self))
-
-    if not TYPE_CHECKING:  # to a type checker, a network would have every attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what takes the place of an attribute that models of other libraries have."""
-            raise AttributeError(missing_method(name, dir(type(self))))
 
     def __repr__(self) -> str:
         return f"Network({self.n_in} -> {self.n_out}, {self.params.size} parameters, {self.dtype})"
