@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numlp as nl
-from numlp.errors import DTypeError, ShapeError
+from numlp.errors import ArgumentError, DTypeError, ShapeError, check_finite, check_within
 
 NET = nl.Network([nl.Dense(2, 2)], rng=0, loss=nl.SoftmaxCrossEntropy())
 X, Y = np.zeros((2, 2)), np.array([0, 1])
@@ -70,3 +70,12 @@ def test_object_that_becomes_no_array_is_named_with_what_it_says(name: str) -> N
     text = r"^[\w.: ]+ must be an array or lists of numbers, got Elsewhere: copy it to this machine first$"
     with pytest.raises(DTypeError, match=text):
         CALLS[name](Elsewhere())
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="long doubles are doubles here")
+def test_long_doubles_beyond_doubles_are_finite_and_too_large() -> None:
+    x = np.array([1, np.longdouble("1e4000")])
+    with np.errstate(over="ignore"):
+        assert check_finite(x, "predict", "x") == (1, np.inf)
+        with pytest.raises(ArgumentError, match=r"^predict: x must hold numbers from .* at x\[1\]"):
+            check_within(1, np.inf, x, np.dtype("f4"), "predict", "x")

@@ -539,3 +539,30 @@ def test_outputs_and_gradients_of_own_layers_in_any_order_are_taken() -> None:
         found.append((y, network.grads.copy()))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5)
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5)
+
+
+class Named(nl.Scale):
+    """A layer with an argument that holds layers by name."""
+
+    def __init__(self, n_in: int, parts: Any = None, built: bool = False) -> None:
+        super().__init__(n_in)
+        if built:
+            raise ValueError("built twice")
+        self.parts, self.built = parts, parts is None
+
+
+def test_own_layer_that_cannot_be_built_again_is_not_saved(tmp_path: Path) -> None:
+    network = nl.Network([Named(2)], rng=0)
+    with pytest.raises(CheckpointError, match=r"^save: network must be one that can be built again, got .*built twice"):
+        nl.save(network, tmp_path / "m", parts=[Named])
+    assert not any(tmp_path.iterdir())
+
+
+def test_own_layer_in_a_dict_of_another_is_named_where_its_class_is_not_given(tmp_path: Path) -> None:
+    class Inner(nl.Scale):
+        pass
+
+    network = nl.Network([Named(2, {"inner": Inner(2)})], rng=0)
+    with pytest.raises(CheckpointError, match=r"^save: .*Inner"):
+        nl.save(network, tmp_path / "m", parts=[Named])
+    assert not any(tmp_path.iterdir())

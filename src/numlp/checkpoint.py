@@ -79,8 +79,6 @@ def save(network: Network, path: str | os.PathLike[str], parts: Parts = ()) -> N
 
     path = check_path(path, "save")
     parts = check_parts(parts, "save")
-    if not isinstance(network.loss, Loss | None):
-        raise CheckpointError(f"save: loss must be a Loss or None, got {network.loss!r:.60}")
     try:
         found: dict[str, Any] = {"network": network.to_config(), "metrics": network.metrics}
         _check_known(network, parts)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import numlp as nl
+from numlp.data import images
 from numlp.data.images import read_png
 from numlp.errors import FormatError
 
@@ -351,3 +352,46 @@ def test_read_png_of_any_mutant_is_a_picture_or_an_error(save):
             except FormatError:
                 counts[1] += 1
     assert min(counts) > 50
+
+
+def test_figure_that_is_not_centred_by_mass_has_its_box_in_the_middle():
+    strength = np.zeros((60, 60), np.float32)
+    strength[5:45, 10:30] = 0.3
+    strength[5:15, 10:30] = 1
+    frame = images._placed(strength, (28, 28), 20, centred=False)
+    assert box(frame > 0.1) == (4, 9, 20, 10)
+    assert box(images._placed(strength, (28, 28), 20, centred=True) > 0.1)[0] > 4
+
+
+def test_small_figure_that_is_not_found_from_near_is_taken_from_afar(save, monkeypatch):
+    path, found = save(Image.fromarray(drawing(3000, 3000, 1000, 1000, 200, 60))), []
+    usual = read_png(path)[0]
+    original = images.find_ink
+
+    def once(*given):
+        found.append(given)
+        return original(*given) if len(found) == 1 else None
+
+    monkeypatch.setattr(images, "find_ink", once)
+    assert np.abs(read_png(path)[0] - usual).mean() < 0.1 and len(found) == 2
+
+
+def test_error_of_pillow_in_a_part_of_a_picture_names_the_file(save, monkeypatch):
+    path = save(Image.fromarray(drawing()))
+
+    def broken(*_):
+        raise LookupError("palette")
+
+    monkeypatch.setattr(images._Page, "_as_rgba", broken)
+    with pytest.raises(FormatError, match=rf"^{path}: .*palette"):
+        read_png(path)
+
+
+def test_picture_without_memory_for_it_is_no_damaged_one(save, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    path = save(Image.fromarray(drawing()))
+    monkeypatch.setattr(images, "check_size", full)
+    with pytest.raises(MemoryError):
+        read_png(path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numlp.data.tables import Table, read_csv, split_target
+from numlp.data.tables import Table, drop_columns, read_csv, split_target
 from numlp.errors import ArgumentError, FormatError
 
 
@@ -191,3 +191,10 @@ def test_gzip_is_read_and_a_part_of_it_refused(tmp_path):
     path.write_bytes(whole[:-9])
     with pytest.raises(FormatError, match=r"data\.csv\.gz: file must be whole gzip, got "):
         read_csv(path)
+
+
+def test_some_column_is_left() -> None:
+    table = Table(np.ones((2, 2)), ("a", "b"))
+    assert drop_columns(table, ["a"], "t.csv").names == ("b",)
+    with pytest.raises(ArgumentError, match=r"^t\.csv: --drop must leave a column, got all of them$"):
+        drop_columns(table, ["a", "b"], "t.csv")
