@@ -258,7 +258,7 @@ def test_check_gradients_wants_the_right_shape_of_y() -> None:
 
     with pytest.raises(ValueError) as caught:
         nl.check_gradients(Narrow(4))
-    assert str(caught.value) == "check_gradients: Narrow(4).forward: y must have shape (5, 4), got (5, 2)"
+    assert str(caught.value) == "Narrow(4).forward: y must have shape (5, 4), got (5, 2)"
 
 
 def test_function_without_a_signature_is_called_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
