@@ -142,12 +142,16 @@ class Standardize(Layer):
         """Equation (1)."""
         y = self._y[: len(x)]
         if self.remainder is not None:
-            z = np.subtract(x, self._mean, dtype=np.float64)
-            z -= self.remainder
-            return np.multiply(z, self._inverse(), out=y, casting="same_kind")
+            return self._forward_in_double(x, y)
         np.subtract(x, self._mean, out=y)
         y *= self._inverse()
         return y
+
+    def _forward_in_double(self, x: Array, y: Array) -> Array:
+        """Equation (1) with all digits of the mean, computed in double precision."""
+        z = np.subtract(x, self._mean, dtype=np.float64)
+        z -= self.remainder
+        return np.multiply(z, self._inverse(), out=y, casting="same_kind")
 
     def backward(self, dy: Array) -> Array | None:
         """Return dx, in the place of dy."""
