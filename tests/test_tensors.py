@@ -12,7 +12,7 @@ from safetensors.numpy import load as reference_load
 from safetensors.numpy import save as reference_save
 
 from numlp.errors import CheckpointError
-from numlp.tensors import MAX_HEADER, MAX_TENSORS, parse_json, read_header, read_tensors
+from numlp.tensors import MAX_HEADER, MAX_TENSORS, parse_json, read_header, read_tensors, to_plain
 
 FIELDS = "dtype, shape and data_offsets"
 
@@ -235,3 +235,25 @@ def test_metadata_may_hold_numbers_that_are_not_finite_if_asked() -> None:
     assert parse_json("[Infinity]", "m", finite=False) == [float("inf")]
     assert parse_json('"\\ud83d\\ude00"', "m") == "😀"
     assert parse_json("1" + "0" * 39, "m") == 10**39
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({1: 2}, "extra: keys must be text, got 1"),
+        ({"\ud83d": 2}, "extra: keys must be Unicode, got half a character in '\\ud83d'"),
+        ({"a": ["\ud83d"]}, "extra['a'][0] must be Unicode, got half a character in '\\ud83d'"),
+        ({"a": 10**40}, "extra['a'] must have whole numbers of at most 40 digits, got a longer one"),
+        ({"a": {2}}, "extra['a'] must be a number, a text, None, or a list or dict of these, got set {2}"),
+        ({"a": np.ones(1)}, "got ndarray array([1.]); write .tolist()"),
+    ],
+)
+def test_what_json_cannot_hold_is_named(value: Any, text: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        to_plain(value, "extra")
+    assert text in str(caught.value)
+
+
+def test_scalars_of_numpy_become_those_of_python() -> None:
+    plain = to_plain({"a": np.float32(0.5), "b": (np.int64(3), None, True, "x"), "c": -(10**39) + 1}, "extra")
+    assert plain == {"a": 0.5, "b": [3, None, True, "x"], "c": -(10**39) + 1} and type(plain["b"][0]) is int
