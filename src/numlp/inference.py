@@ -14,7 +14,7 @@ from numlp.working_copies import working_copy
 Array = NDArray[Any]
 
 _CHUNK = 1024  # rows of a pass, as a rule
-_ALONE = 2**18  # parameters that one thread has used up before another one is awake
+_ALONE = 2**18  # parameters that one thread has read before a second thread has started
 _NOISES = (Dropout, AlphaDropout, GaussianNoise)  # layers that do nothing outside training
 
 

@@ -1,4 +1,4 @@
-"""The listeners of one training: who is told of an event, and which belong to it alone."""
+"""The callbacks of one training run: the order of calls, and the callbacks that only one run may use."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,16 +7,16 @@ from numlp.run import Run
 
 
 def notifier(run: Run, listeners: Sequence[Callback]) -> Callable[[str], bool]:
-    """Return what tells an event to those listeners that do something then, and returns whether there are any."""
-    heard: dict[str, list[Callable[[Run], None]]] = {}
+    """Return a function that calls all callbacks which implement an event, and returns whether there are any."""
+    implemented: dict[str, list[Callable[[Run], None]]] = {}
     for event in (name for name in vars(Callback) if name.startswith("on_")):
         tells = [getattr(listener, event) for listener in listeners]
-        heard[event] = [tell for tell in tells if getattr(tell, "__func__", tell) is not getattr(Callback, event)]
+        implemented[event] = [tell for tell in tells if getattr(tell, "__func__", tell) is not getattr(Callback, event)]
 
     def notify(event: str) -> bool:
-        for tell in heard[event]:
+        for tell in implemented[event]:
             tell(run)
-        return bool(heard[event])
+        return bool(implemented[event])
 
     return notify
 

@@ -67,7 +67,7 @@ def cached(compile_with: Callable[..., Any], function: Callable[..., Any]) -> An
 
 
 class _Announcer(event.Listener):  # type: ignore[misc]
-    """Is told by Numba when it compiles, and not when machine code comes from the disk."""
+    """Called by Numba when it compiles a kernel, not when it loads one from the disk."""
 
     def on_start(self, event: event.Event) -> None:
         announce_compilation()
